@@ -61,7 +61,7 @@ def wrong_metadata(error: IntrospectionError, response: ServerResponse, issuer: 
         return wrong("metadata", "the server's issuer has a placeholder", f"correct issuer: {PLACEHOLDER}")
     if isinstance(published, str) and published != issuer and _URL.fullmatch(published):
         return wrong("metadata", f"the server's issuer is {published}", "set issuer to exactly that")
-    return _encoded("metadata", response) or wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")
+    return encoded("metadata", response) or wrong("metadata", f"{response.url}: {error.detail}", "correct issuer")
 
 
 def metadata(
@@ -113,7 +113,7 @@ def keys(outcome: KeySet | IntrospectionError, response: ServerResponse, algorit
         if response.status != 200:
             return [_not_an_endpoint("keys", response, "jwks_uri")]
         details = f"not a key set (RFC 7517): {outcome.detail}"
-        return [_encoded("keys", response) or wrong("keys", details, "correct jwks_uri")]
+        return [encoded("keys", response) or wrong("keys", details, "correct jwks_uri")]
     published = outcome.keys
     supported = sorted({algorithm for key in published for algorithm in key.algorithms})
     details = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"
@@ -160,7 +160,7 @@ def own_token(
     if response.status != 200:
         return _not_an_endpoint("own token", response, "own_token.token_endpoint")
     details = f"not a token response (RFC 6749): {outcome.detail}"
-    return _encoded("own token", response) or wrong("own token", details, "correct own_token.token_endpoint")
+    return encoded("own token", response) or wrong("own token", details, "correct own_token.token_endpoint")
 
 
 def credentials(
@@ -187,9 +187,9 @@ def credentials(
         return wrong("credentials", f"the server responds to a made-up token with {response.status}", _NOT_INACTIVE)
     if response.status != 200:
         return _not_an_endpoint("credentials", response, "introspection_endpoint")
-    encoded = _encoded("credentials", response)
-    if encoded is not None:
-        return encoded
+    unusable = encoded("credentials", response)
+    if unusable is not None:
+        return unusable
     if signed:
         return no_signed_response(outcome.detail)
     if _is_html(response):
@@ -204,10 +204,10 @@ def too_large(subject: str, setting: str) -> Finding:
     return wrong(subject, "the response is larger than max_answer", f"correct {setting}, or raise max_answer")
 
 
-def no_signed_response(details: str) -> Finding:
+def no_signed_response(details: str, subject: str = "credentials") -> Finding:
     """Return the finding for an introspection response that is not signed as required (RFC 9701)."""
     advice = "configure the server to sign introspection responses for this client, or remove signed_answers"
-    return wrong("credentials", f"{details} (RFC 9701)", advice)
+    return wrong(subject, f"{details} (RFC 9701)", advice)
 
 
 def _refused(subject: str, response: ServerResponse, method: Method, accepted: ClientAuthentication | None) -> Finding:
@@ -245,7 +245,8 @@ def _wait(response: ServerResponse) -> str:
     return f", and asks to wait {retry_after} s" if retry_after.isascii() and retry_after.isdecimal() else ""
 
 
-def _encoded(subject: str, response: ServerResponse) -> Finding | None:
+def encoded(subject: str, response: ServerResponse) -> Finding | None:
+    """Return the finding for a response with a content coding, which no request asks for; None if it has none."""
     coding = response.fields.get("content-encoding", "identity").strip().lower()
     if coding == "identity" or not _CODE.fullmatch(coding):
         return None

@@ -32,8 +32,8 @@ from enforcer.wire.ticker import Ticker
 if TYPE_CHECKING:
     from enforcer.tokens.jwt.jwks import KeySource
 
-Observe = Callable[[str, HttpClient], Sender]
-"""Returns the sender to use for the requests to a URL, given the client that sends them."""
+Observe = Callable[[EndpointName | None, str, HttpClient], Sender]
+"""Returns the sender to use for the requests to an endpoint, None for metadata, at its URL, given their client."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class RequestBuilder:
     def endpoint(self, name: EndpointName, url: str) -> KnownEndpoint:
         """Return an endpoint at its URL."""
         signed = name == "introspection_endpoint" and self.server.signed_answers
-        return self._at(url, JWT_TYPE if signed else JSON_TYPE)
+        return self._at(name, url, JWT_TYPE if signed else JSON_TYPE)
 
     def authentication(self, name: EndpointName) -> ImmediateAuthentication:
         """Return the authentication of the enforcer at an endpoint, without an access token of its own."""
@@ -63,7 +63,7 @@ class RequestBuilder:
         """Return the source of the server's metadata."""
         issuer = authorization_server.issuer(self.server)
         read = partial(parse, issuer=issuer, mutual_tls=self.server.mutual_tls)
-        return FirstAvailable([DocumentFetcher(self._at(url), read) for url in well_known_urls(issuer)])
+        return FirstAvailable([DocumentFetcher(self._at(None, url), read) for url in well_known_urls(issuer)])
 
     def token_request(self, endpoint: ServerEndpoint, settings: OwnTokenSettings) -> TokenRequest:
         """Return the request for an access token of our own."""
@@ -78,13 +78,13 @@ class RequestBuilder:
 
         return JwtReader(keys(), authorization_server.expected_response(server), time.time)
 
-    def _at(self, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
+    def _at(self, name: EndpointName | None, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
         server = self.server
         location = parse_url(url)
         address = make_endpoint(location, server.tls, self._tls if location.secure else None)
         pool = Pool(address, server.pool, self.ticker, self.loop, self.share, self.held_back)
         client = HttpClient(pool, timeout=server.timeout, max_body=server.max_answer)
-        sender: Sender = client if self.observe is None else self.observe(url, client)
+        sender: Sender = client if self.observe is None else self.observe(name, url, client)
         return KnownEndpoint(sender, location.authority, location.target, accept)
 
     @cached_property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from enforcer.config import authorization_server
 from enforcer.counters import IntrospectionMetrics
-from enforcer.server.requests import RequestBuilder
+from enforcer.server.requests import Observe, RequestBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.share_report import SharedTable, ShareReport
@@ -40,6 +40,7 @@ class SourceBuilder:
     """Builds one source of a server. Endpoints, keys and metadata are built on first use, and once.
 
     The `fetched` documents are shared with other sources of the same server, so that a reload need not fetch them.
+    `observe` lets the caller see what is sent and received.
     """
 
     server: AuthorizationServer
@@ -49,6 +50,7 @@ class SourceBuilder:
     loop: asyncio.AbstractEventLoop
     share: int = DEFAULT_SHARE
     held_back: ShareReport = field(default_factory=partial(ShareReport, SharedTable.INTROSPECTION))
+    observe: Observe | None = None
 
     def source(self, domain: IssuerScope) -> TokenSource:
         """Return the source that the server's `verify` setting requires. It owns its connections until it is closed."""
@@ -74,7 +76,7 @@ class SourceBuilder:
 
     @cached_property
     def _requests(self) -> RequestBuilder:
-        return RequestBuilder(self.server, self.ticker, self.loop, self.share, self.held_back)
+        return RequestBuilder(self.server, self.ticker, self.loop, self.share, self.held_back, self.observe)
 
     @cached_property
     def _keys(self) -> RemoteDocument[KeySet]:

@@ -108,13 +108,8 @@ class Verifiers:
         return MultiIssuerVerifier([self._trusted(first, (), ())], in_order=False, clock=time.time)
 
     def _trusted(self, server: AuthorizationServer, issuers: Sequence[str], audience: Sequence[str]) -> TrustedIssuer:
-        issuer = () if server.issuer is None else (server.issuer,)
-        return TrustedIssuer(
-            self._by_server[server.name],
-            self._domains[server.name],
-            _required(issuers, issuer),
-            _required(audience, server.audience),
-        )
+        accepted = accepted_values(server, issuers, audience)
+        return TrustedIssuer(self._by_server[server.name], self._domains[server.name], *accepted)
 
 
 _NOT_IDENTIFYING: Final = {
@@ -126,6 +121,17 @@ _NOT_IDENTIFYING: Final = {
 def _identity(server: AuthorizationServer) -> tuple[object, ...]:
     """Return the settings that identify a server. Cached results stay valid while they do not change."""
     return tuple(getattr(server, field.name) for field in fields(server) if field.name not in _NOT_IDENTIFYING)
+
+
+def accepted_values(
+    server: AuthorizationServer, issuers: Sequence[str], audience: Sequence[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the issuers and audiences of which a token of one of several servers must have one; empty for any.
+
+    `issuers` and `audience` are those of the rule.
+    """
+    issuer = () if server.issuer is None else (server.issuer,)
+    return _required(issuers, issuer), _required(audience, server.audience)
 
 
 def _required(rules: Sequence[str], servers: Sequence[str]) -> frozenset[str]:

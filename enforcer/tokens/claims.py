@@ -118,6 +118,13 @@ class ScopeClaims:
                 return _scopes(value, name)
         return frozenset()
 
+    def source(self, members: Mapping[str, Any]) -> str | None:
+        """Return the name of the claim that `read` reads; None if a token has none of them."""
+        for name, path in self.names:
+            if claim_value(members, name, path) is not None:
+                return name
+        return None
+
 
 def pointer_keys(name: str) -> list[str]:
     """Return the keys of a claim's name that is a JSON pointer (RFC 6901 §4)."""

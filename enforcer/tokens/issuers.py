@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from enforcer.errors import IntrospectionFailure
 from enforcer.tokens.cache import CacheEntry, CacheKeys
@@ -101,7 +101,17 @@ class TrustedIssuer:
         )
 
 
-def choose(token: bytes, issuers: Sequence[TrustedIssuer], *, in_order: bool) -> Sequence[TrustedIssuer]:
+class Scoped(Protocol):
+    """A server of a rule, as far as it matters which tokens may be sent to it."""
+
+    @property
+    def scope(self) -> IssuerScope: ...
+
+
+S = TypeVar("S", bound=Scoped)
+
+
+def choose(token: bytes, issuers: Sequence[S], *, in_order: bool) -> Sequence[S]:
     """Return the servers that a token may be sent to, in this order. `in_order`: all that may have issued it."""
     admitting = [issuer for issuer in issuers if issuer.scope.admits(token)]
     return admitting if in_order else admitting[:1]

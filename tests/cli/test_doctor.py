@@ -31,12 +31,14 @@ def app() -> Iterator[Upstream]:
         yield server
 
 
-def doctor(folder: Path, text: str, *options: str, colour: bool = False, **environment: str) -> Result:
+def doctor(
+    folder: Path, text: str, *options: str, colour: bool = False, stdin: str | None = None, **environment: str
+) -> Result:
     """Run the command on a configuration; `colour`: as in a terminal."""
     path = folder / "config.yaml"
     path.write_text(text)
     runner = CliRunner(env={"ENFORCER_CLIENT_SECRET": SECRET, "NO_COLOR": None, **environment})
-    return runner.invoke(main, ["doctor", str(path), *options], color=colour)
+    return runner.invoke(main, ["doctor", str(path), *options], input=stdin, color=colour)
 
 
 def test_each_check_is_a_line(tmp_path: Path, auth: Server, app: Upstream) -> None:
@@ -72,10 +74,10 @@ def test_an_error_has_advice_and_exit_code_1(tmp_path: Path, auth: Server) -> No
 
 
 def test_json_has_the_same_findings(tmp_path: Path, auth: Server) -> None:
-    """One object; `right` is false if any check failed."""
+    """One object; `right` is false if any check failed. Without a token, nothing is found about it."""
     result = doctor(tmp_path, config("http://127.0.0.1:1", auth.port), "--json")
     document = json.loads(result.stdout)
-    assert (document["right"], result.exit_code) == (False, 1)
+    assert (document["right"], document["token"], result.exit_code) == (False, [], 1)
     assert [finding["what"] for finding in document["configuration"]] == ["authorization_servers[0]"]
     assert [server["server"] for server in document["servers"]] == ["authorization server default", "upstream"]
     assert document["servers"][1]["findings"] == [
@@ -128,6 +130,7 @@ def test_each_upstream_is_tried_by_name(tmp_path: Path, auth: Server, app: Upstr
         (["--echo", "127.0.0.1:8090"], "--front-proxy and --echo need each other"),
         (["--front-proxy", "127.0.0.1", "--echo", "127.0.0.1:0"], "not a URL"),
         (["--front-proxy", "http://127.0.0.1:8080", "--echo", "here"], "expected host:port"),
+        (["--front-proxy", "http://127.0.0.1:8080", "--token-file", "-"], "--token-file cannot be combined"),
     ],
 )
 def test_a_front_proxy_needs_its_url_and_an_address(tmp_path: Path, options: list[str], expected: str) -> None:
@@ -152,3 +155,41 @@ def test_a_front_proxy_is_examined_instead_of_the_servers(tmp_path: Path) -> Non
     result = doctor(tmp_path, config("", 1, upstream=None, decision=[listener]), *options)
     assert (result.exit_code, result.stdout.count("authorization server")) == (1, 0)
     assert f"front proxy, http://127.0.0.1:{nobody}\n  ✗ question: no response of the front proxy" in result.stdout
+
+
+def test_a_real_token_has_a_section_of_its_own(tmp_path: Path, app: Upstream) -> None:
+    """It is read from a file or from standard input, and printed nowhere; neither is its subject."""
+    claims = {"scope": "read", "sub": "alice", "client_id": "walker"}
+    with introspection_server({"s3cr3t-t0ken": claims}) as auth:
+        text = config(app.url, auth.port)
+        result = doctor(tmp_path, text, "--token-file", "-", stdin="s3cr3t-t0ken\n")
+        assert result.stdout.partition("token, verified as for a request\n")[2].splitlines()[0] == (
+            "  ✓ verification: active: an opaque token, introspected at authorization server default"
+        )
+        assert result.stdout.splitlines()[-1] == "  ✓ rules: its scopes meet 1 of 1 rule: all else"
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "s3cr3t" not in result.output
+        assert "alice" not in result.output
+        file = tmp_path / "token.txt"
+        file.write_text("unknown\n")
+        result = doctor(tmp_path, text, "--token-file", str(file), "--json")
+    document = json.loads(result.stdout)
+    assert (document["right"], result.exit_code) == (False, 1)
+    assert (document["token"][0]["what"], document["token"][0]["verdict"]) == ("verification", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "the file is empty"),
+        ("Bearer abc", "without the word Bearer"),
+        ('{"access_token": "abc"}', "expected an access token, found JSON"),
+        ("abc def", "expected one access token (RFC 6750 §2.1) and nothing else"),
+    ],
+)
+def test_a_file_without_a_token_has_exit_code_2(content: str, message: str, tmp_path: Path) -> None:
+    """No server is contacted, and nothing of the file is shown."""
+    result = doctor(tmp_path, config("http://127.0.0.1:1", 1), "--token-file", "-", stdin=content)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "abc" not in result.stderr

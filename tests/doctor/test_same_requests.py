@@ -17,8 +17,10 @@ from harness.signing import key, text
 from harness.upstreams import Incoming, upstream
 from harness.waiting import eventually
 
-from enforcer.config.load import load
+from enforcer.cli._policy import loaded_policy
+from enforcer.config.load import load_with_document
 from enforcer.doctor.examination import examine
+from enforcer.doctor.token.token_check import check_token
 
 SECRET = {"client_secret": {"env": "SECRET"}}
 _VARYING = re.compile(rb"((?:^|&)(?:token|client_assertion)=)[^&]*")
@@ -39,7 +41,7 @@ _VARYING = re.compile(rb"((?:^|&)(?:token|client_assertion)=)[^&]*")
     ids=lambda settings: " ".join(map(str, settings)),
 )
 def test_the_doctor_sends_what_the_enforcer_sends(settings: dict[str, Any], tmp_path: Path) -> None:
-    """For metadata, keys, our own access token, and introspection: request line, fields and form."""
+    """For metadata, keys, our own access token, and introspection, also of a real token: head and form."""
     mutual = settings.get("client_authentication") == "tls_client_auth"
     authority = Authority(tmp_path)
     tls = authority.server_context("localhost", require_client_certificate=True) if mutual else None
@@ -57,8 +59,13 @@ def test_the_doctor_sends_what_the_enforcer_sends(settings: dict[str, Any], tmp_
             if {"verify", "signed_answers"} & set(settings):
                 assert eventually(lambda: issuer.paths["/keys"])
         serving = _requests(issuer)
-        assert all(report.right for report in asyncio.run(examine(load(file, environment).config)))
+        loaded, document = load_with_document(file, environment)
+        assert all(report.right for report in asyncio.run(examine(loaded.config)))
         assert _requests(issuer) == serving
+        asyncio.run(check_token(loaded.config, loaded_policy(loaded, document).policy, b"unknown"))
+        for_keys = {request for request in serving if request[0].startswith(b"GET /keys ")}
+        # An opaque token needs no keys, unless the response is signed.
+        assert _requests(issuer) | for_keys == serving
 
 
 def _requests(issuer: Issuer) -> set[tuple[bytes, bytes]]:
