@@ -101,7 +101,7 @@ bench-page: $(VENV)/.ready ## Write the last measurement into docs/speed.md
 interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of others (one: SERVER=keycloak); fetches them
 	@$(BIN)/python -m interop $(SERVER)
 
-gateways: $(VENV)/.ready ## Ask through real gateways with the shipped examples (those that are installed; GATEWAY_COMMANDS=DIR: more)
+gateways: $(VENV)/.ready ## Ask through real gateways with the shipped examples (those that are installed; GATEWAY_COMMANDS=DIR: more; GATEWAY_CRDS=DIR: objects too)
 	@GATEWAYS=1 $(BIN)/pytest tests/gateways $(PYTEST_ARGS)
 
 build/apps/.ready: tests/apps/requirements.txt
