@@ -18,6 +18,7 @@ from enforcer.kubernetes.workloads import all_containers
 from enforcer.yamltext.objects import Object, identity, items, section
 
 _ENABLED: Final = "enabled"
+_DISABLED: Final = "disabled"
 _SYSTEM: Final = "kube-system"
 _FINISHED: Final = ("Succeeded", "Failed")
 
@@ -73,11 +74,7 @@ class Snapshot:
 
 def wanting(objects: Sequence[Object], images: Collection[str]) -> list[Object]:
     """Return the running pods that have the enforcer, or that want it by their label or by that of their namespace."""
-    labelled = {
-        identity(obj)[0]
-        for obj in objects
-        if obj.get("kind") == "Namespace" and section(obj, "metadata", "labels").get(names.INJECT) == _ENABLED
-    } - {_SYSTEM}
+    labelled = {identity(obj)[0] for obj in objects if obj.get("kind") == "Namespace" and _is_labelled(obj)} - {_SYSTEM}
     return [pod for pod in objects if _is_running(pod) and (_asks(pod, labelled) or _enforcers(pod, images))]
 
 
@@ -89,7 +86,12 @@ def _asks(pod: Object, labelled: Collection[str]) -> bool:
     labels = section(pod, "metadata", "labels")
     if names.INJECTED in labels:
         return True
-    return labels[names.INJECT] == _ENABLED if names.INJECT in labels else identity(pod)[1] in labelled
+    return _is_labelled(pod) if names.INJECT in labels else identity(pod)[1] in labelled
+
+
+def _is_labelled(obj: Object) -> bool:
+    """Return whether the webhook selects an object by its label: with any value but the one that excludes it."""
+    return section(obj, "metadata", "labels").get(names.INJECT) not in (None, _DISABLED)
 
 
 def _enforcers(pod: Object, images: Collection[str]) -> list[Object]:
@@ -121,6 +123,7 @@ def check(snapshot: Snapshot, assumptions: Assumptions) -> list[Check]:
     pods = wanting(snapshot.objects, assumptions.images)
     return [
         *_pods(snapshot, pods, assumptions),
+        *_labels(snapshot.objects),
         *_needed(snapshot.needed),
         *_versions(pods, snapshot.objects, assumptions.images),
         *_webhook(snapshot),
@@ -140,7 +143,9 @@ def _pods(snapshot: Snapshot, pods: Sequence[Object], assumptions: Assumptions) 
             continue
         name = owner(pod)
         skipped = section(pod, "metadata", "annotations").get(names.SKIPPED)
-        if not _enforcers(pod, assumptions.images) and skipped is not None:
+        # The webhook injects or denies a pod with a label of its own, and never skips it.
+        by_namespace = names.INJECT not in section(pod, "metadata", "labels")
+        if not _enforcers(pod, assumptions.images) and skipped is not None and by_namespace:
             checks[Check(name, Verdict.EXCLUDED, f"skipped by the webhook: {skipped}")] += 1
             continue
         if not finding.protected and not _enforcers(pod, assumptions.images):
@@ -149,6 +154,15 @@ def _pods(snapshot: Snapshot, pods: Sequence[Object], assumptions: Assumptions) 
             checks[Check(name, Verdict(result) if result in tuple(Verdict) else Result(result), detail)] += 1
     for each, number in checks.items():
         yield Check(each.name, each.result, f"{each.detail} ({number} pods)" if number > 1 else each.detail)
+
+
+def _labels(objects: Sequence[Object]) -> Iterator[Check]:
+    """Yield the namespaces whose label has a value that the webhook does not know."""
+    for obj in objects:
+        value = section(obj, "metadata", "labels").get(names.INJECT)
+        if obj.get("kind") == "Namespace" and value not in (None, _ENABLED, _DISABLED):
+            detail = f"label {names.INJECT}: expected {_ENABLED} or {_DISABLED}, found {value}; its pods are denied"
+            yield Check(f"namespace/{identity(obj)[0]}", Result.FAULTY, detail)
 
 
 def owner(pod: Object) -> str:
@@ -203,11 +217,9 @@ def _webhook(snapshot: Snapshot) -> Iterator[Check]:
 
 
 def _without_webhook(objects: Sequence[Object]) -> Iterator[Check]:
-    labelled = [obj for obj in objects if section(obj, "metadata", "labels").get(names.INJECT) == _ENABLED]
+    labelled = [obj for obj in objects if _is_labelled(obj)]
     if labelled:
-        detail = (
-            f"no webhook injects pods, and {len(labelled)} namespaces and pods are labelled {names.INJECT}: enabled"
-        )
+        detail = f"no webhook injects pods, and {len(labelled)} namespaces and pods are labelled {names.INJECT}"
         yield Check("webhook", Result.MISSING, detail)
 
 

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     BAD_SETTING = "bad_setting"
     HOST_NETWORK = "host_network"
     WINDOWS = "windows"
+    STATIC_POD = "static_pod"
     UDP_ONLY = "udp_only"
     HOST_PORT = "host_port"
     AMBIGUOUS_PORT = "ambiguous_port"
@@ -166,6 +167,11 @@ def check(workload: Workload) -> None:
         isinstance(part, list) and all(isinstance(item, dict) for item in part) for part in lists
     ):
         raise NotInjectableError(Reason.UNREADABLE, "its pod template has no readable list of containers")
+    if _MIRROR in section(workload.template, "metadata", "annotations"):
+        message = (
+            "the kubelet runs this static pod from a file on its node, whatever the API server changes in its mirror"
+        )
+        raise NotInjectableError(Reason.STATIC_POD, message)
     if spec.get("hostNetwork") is True:
         message = "hostNetwork: its ports are open on the node, and nothing in the pod can close them"
         raise NotInjectableError(Reason.HOST_NETWORK, message)
@@ -175,6 +181,10 @@ def check(workload: Workload) -> None:
         if taken := [part["name"] for part in parts if part.get("name") in names.OURS]:
             message = f"its pods have a {kind} called {taken[0]} that was not injected; rename it"
             raise NotInjectableError(Reason.NAME_TAKEN, message)
+
+
+_MIRROR: Final = "kubernetes.io/config.mirror"
+"""Annotation of the object with which the kubelet shows a static pod."""
 
 
 def _check_labels(labels: Mapping[str, Any]) -> None:

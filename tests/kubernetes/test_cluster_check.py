@@ -89,6 +89,26 @@ def test_a_pod_that_the_webhook_left_alone_is_excluded() -> None:
     assert first == "deployment/web -n shop excluded skipped by the webhook: no_port"
 
 
+def test_an_annotation_excludes_no_pod_with_a_label_of_its_own() -> None:
+    """The webhook never skips such a pod: somebody else wrote the annotation."""
+    thing = pod(**LABEL)
+    thing["metadata"]["annotations"] = {"enforcer.dev/skipped": "no_port"}
+    assert lines(thing)[0].startswith("deployment/web -n shop bare! ")
+
+
+def test_an_unknown_value_of_the_label_counts_as_the_webhook_counts_it() -> None:
+    """It selects everything but `disabled`, and denies what it does not know."""
+    wrong: Any = {"enforcer.dev/inject": "true"}
+    (bare, opening, faulty, webhook) = lines(namespace(**wrong), pod())
+    assert bare.startswith("deployment/web -n shop bare! ")
+    assert opening.startswith("deployment/web -n shop open! ")
+    assert faulty.startswith(
+        "namespace/shop faulty! label enforcer.dev/inject: expected enabled or disabled, found true"
+    )
+    assert webhook.startswith("webhook missing! no webhook injects pods, and 1 namespaces")
+    assert lines(pod(**wrong))[0].startswith("deployment/web -n shop bare! ")
+
+
 def test_services_and_policies_around_count() -> None:
     """Those of the same namespace."""
     bypass = service(8080)

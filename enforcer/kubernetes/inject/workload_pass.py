@@ -203,6 +203,9 @@ class WorkloadPass:
             misplaced = [name for name in annotations if name.startswith(names.PREFIX)]
             if misplaced:
                 raise SettingsError([f"{name} must be an annotation of its pod template" for name in misplaced])
+            label = section(obj, "metadata", "labels").get(names.INJECT)
+            if label is not None and label != workload.labels.get(names.INJECT):
+                raise SettingsError([f"{names.INJECT}: {label} must be a label of its pod template"])
         package, explicit = self.options.package, self.options.explicit
         if explicit is None:
             explicit = frozenset(carried(self.options.settings, package))

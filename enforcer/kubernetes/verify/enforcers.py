@@ -113,7 +113,26 @@ def _arguments(container: Object, images: Collection[str]) -> list[str] | None:
     words: list[Any] = command_line(container) or [*_DEFAULT_COMMAND]
     if not all(isinstance(word, str) for word in words) or posixpath.basename(words[0]) != _PROGRAM:
         return None
+    if _is_replaced(container, words[0]):
+        return None
     return words[1:]
+
+
+def _is_replaced(container: Object, program: str) -> bool:
+    """Return whether a variable, a path or a mount may put another program in the place of the image's."""
+    variables = {str(entry.get("name")) for entry in items(container, "env")} - _HARMLESS
+    if "PATH" in variables or any(name.startswith(("PYTHON", "LD_")) for name in variables):
+        return True
+    mounts = [posixpath.normpath(str(mount.get("mountPath"))) for mount in items(container, "volumeMounts")]
+    if program != _PROGRAM and not posixpath.isabs(program):
+        return True
+    folders = [*_CODE, *([] if program == _PROGRAM else [posixpath.normpath(program)])]
+    return any(_is_within(mount, folder) or _is_within(folder, mount) for mount in mounts for folder in folders)
+
+
+_HARMLESS: Final = frozenset({"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONMALLOC"})
+_CODE: Final = ("/opt/enforcer", "/usr/lib", "/usr/bin", "/usr/local/lib", "/usr/local/bin", "/bin", "/lib", "/lib64")
+"""The folders of images from which the program and its interpreter are loaded."""
 
 
 def command_line(container: Object) -> list[Any]:
@@ -293,7 +312,7 @@ def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> t
 
 
 def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _config_maps(volume: Object) -> list[Object]:

@@ -19,6 +19,7 @@ from enforcer.kubernetes.settings import ANNOTATIONS, Settings, SettingsError, w
 
 ALLOWED: Final = frozenset(ANNOTATIONS) - {"image", "image-pull-policy", "container-patch"}
 """Annotations that pods may use by default: all but those that replace the enforcer by another program."""
+_WITHOUT_TOKEN: Final = "scrape"  # noqa: S105 - an option
 
 
 def with_pod_annotations(settings: Settings, annotations: Mapping[str, Any], allowed: frozenset[str]) -> Settings:
@@ -32,9 +33,12 @@ def with_pod_annotations(settings: Settings, annotations: Mapping[str, Any], all
 def with_former_options(settings: Settings, status: Status | None, allowed: frozenset[str]) -> Settings:
     """Apply the options of a former injection to the settings of the pod's namespace; raises SettingsError.
 
-    Locked ones are left out: pods can have any status, and what the platform sets applies.
+    Locked ones are left out: pods can have any status, and what the platform sets applies. If the platform locks more
+    than the default, so is the option that serves a path of the app without a token, which is not an annotation.
     """
     locked = {name for name in ANNOTATIONS if name not in allowed}
+    if not allowed >= ALLOWED:
+        locked.add(_WITHOUT_TOKEN)
     changed = with_carried(settings, status, locked)
     if problems := [*_reports(settings, changed)]:
         raise SettingsError(problems)

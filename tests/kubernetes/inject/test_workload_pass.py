@@ -64,6 +64,19 @@ def test_annotations_of_a_template_override_those_of_its_namespace() -> None:
     assert ("deployment/a0", "refused") in results(inject_all(things, options()))
 
 
+def test_the_label_of_a_workload_must_be_that_of_its_pods() -> None:
+    """The webhook sees pods only: a label that their template lacks would have no effect."""
+    workload = deployment()
+    workload["metadata"]["labels"] = {names.INJECT: "disabled"}
+    (line, *_) = inject_all([workload], options()).report
+    assert (line.result, line.detail) == (
+        Result.REFUSED,
+        f"{names.INJECT}: disabled must be a label of its pod template",
+    )
+    template(workload)["metadata"]["labels"][names.INJECT] = "disabled"
+    assert ("deployment/app", "skipped") in results(inject_all([workload], options()))
+
+
 @pytest.mark.parametrize("act", [inject_all, prepare_all, check_all])
 def test_a_running_workload_without_a_declared_port_is_refused(act: Any) -> None:
     """It may serve nevertheless, unprotected. A workload that ends, or that is labelled `disabled`, is skipped."""

@@ -133,11 +133,24 @@ def test_an_unknown_argument_is_reported(argument: str) -> None:
         {"command": ["sh", "-c", "enforcer"]},
         {"args": ["drain"]},
         {"image": 1},
+        {"env": [{"name": "PYTHONPATH", "value": "/data"}]},
+        {"env": [{"name": "LD_PRELOAD", "value": "/data/a.so"}]},
+        {"env": [{"name": "PATH", "value": "/data"}]},
+        {"command": ["./enforcer"]},
+        {"command": ["/data/enforcer"], "volumeMounts": [{"name": "data", "mountPath": "/data/"}]},
+        {"volumeMounts": [{"name": "data", "mountPath": "/opt/enforcer/lib"}]},
+        {"volumeMounts": [{"name": "data", "mountPath": "/usr"}]},
     ],
 )
 def test_other_containers_are_no_enforcers(container: Any) -> None:
-    """Also if they are not valid."""
+    """Also if they are not valid, or if the image's program may not be the one that runs."""
     assert enforcers(**container) == []
+
+
+def test_mounts_and_variables_beside_the_program_are_harmless() -> None:
+    """For example the certificates of an authority."""
+    mounts = [{"name": "ca", "mountPath": path} for path in ("/usr/local/share/ca-certificates", "/etc/ssl/certs")]
+    assert enforcers(volumeMounts=mounts, env=[{"name": "PYTHONUNBUFFERED", "value": "1"}]) != []
 
 
 def test_the_image_has_a_default_command() -> None:

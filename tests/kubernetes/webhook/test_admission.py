@@ -128,6 +128,12 @@ DENIED: dict[str, tuple[dict[str, str], dict[str, Any], Reason, str]] = {
     "an unknown port": ({"enforcer.dev/port": "web"}, {}, Reason.BAD_SETTING, "no TCP port is called web"),
     "the node's network": ({}, {"hostNetwork": True}, Reason.HOST_NETWORK, "hostNetwork"),
     "Windows": ({}, {"os": {"name": "windows"}}, Reason.WINDOWS, "Windows"),
+    "a mirror of a static pod": (
+        {"kubernetes.io/config.mirror": "1"},
+        {},
+        Reason.STATIC_POD,
+        "the kubelet runs this static pod from a file",
+    ),
     "a patch that does not fit": (
         {"enforcer.dev/container-patch": '[{"op": "remove", "path": "/x"}]'},
         {},

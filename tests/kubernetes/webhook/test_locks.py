@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from enforcer.kubernetes.annotations import Status
 from enforcer.kubernetes.settings import ANNOTATIONS, Settings, SettingsError, with_annotations
-from enforcer.kubernetes.webhook.locks import ALLOWED, sets_report_mode, with_pod_annotations
+from enforcer.kubernetes.webhook.locks import ALLOWED, sets_report_mode, with_former_options, with_pod_annotations
 
 DEFAULTS = Settings(image="token-enforcer:1")
 REPORT = "{mode: report}"
@@ -44,6 +45,15 @@ def test_the_platform_chooses_the_allowed_annotations() -> None:
     """Also none."""
     assert problems(allowed=ALLOWED | {"image"}, image="nginx") == ()
     assert len(problems(allowed=frozenset(), policy="mine", log_level="debug")) == 2
+
+
+def test_a_status_opens_a_path_only_with_the_default_locks() -> None:
+    """Pods can have any status; this option serves a path of the app without a token, and is not an annotation."""
+    options = {"scrape": "passthrough", "app-arg": '["--quiet"]', "policy": "mine"}
+    status = Status(version="1", hash="", mode="port", container="app", port=8080, options=options)
+    assert with_former_options(DEFAULTS, status, ALLOWED).scrape_passthrough
+    locked = with_former_options(DEFAULTS, status, ALLOWED - {"policy"})
+    assert (locked.scrape_passthrough, locked.policy, locked.app_args) == (False, None, ("--quiet",))
 
 
 @pytest.mark.parametrize(

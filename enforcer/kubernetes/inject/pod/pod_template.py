@@ -23,6 +23,7 @@ from enforcer.kubernetes.inject.pod.ports import (
     Port,
     check_host_port,
     check_name,
+    check_own_names,
     check_port,
     declared,
     new_name,
@@ -135,6 +136,7 @@ def inject(plan: Plan) -> Injected:
     sidecar = make_sidecar(plan)
     own = {sidecar.admin_port} if sidecar.mode is Mode.LOOPBACK else {sidecar.listen_port, sidecar.admin_port}
     check_port(plan.workload.spec, plan.port, own)
+    check_own_names(plan.workload.spec, plan.port)
     if sidecar.mode is Mode.PORT:
         check_host_port(plan.workload.spec, plan.port)
         check_name(plan.workload.spec, plan.port)

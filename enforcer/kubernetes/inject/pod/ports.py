@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from enforcer.kubernetes import names
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, all_containers, containers
 from enforcer.yamltext.objects import Object, items
 
@@ -83,6 +84,13 @@ def _running(spec: Object) -> list[Object]:
         *containers(spec),
         *(each for each in items(spec, "initContainers") if each.get("restartPolicy") == "Always"),
     ]
+
+
+def check_own_names(spec: Object, port: Port) -> None:
+    """Raise NotInjectableError if a port of the app has the name of one of ours: a Service may find either."""
+    if taken := {names.LISTEN_PORT_NAME, names.ADMIN_PORT_NAME} & (port_names(spec) | {port.name or ""}):
+        message = f"its pods have a port called {min(taken)}, which is the name of a port of the enforcer; rename it"
+        raise NotInjectableError(Reason.NAME_TAKEN, message)
 
 
 def check_name(spec: Object, port: Port) -> None:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from harness.kubernetes.manifests import container, deployment, pod_spec
 
-from enforcer.kubernetes.inject.pod.ports import Port, check_host_port, check_name, check_port, new_name, number_of
+from enforcer.kubernetes.inject.pod.ports import (
+    Port,
+    check_host_port,
+    check_name,
+    check_own_names,
+    check_port,
+    new_name,
+    number_of,
+)
 from enforcer.kubernetes.workloads import NotInjectableError, Reason
 
 HTTP = {"name": "http", "containerPort": 8080}
@@ -53,6 +61,18 @@ def test_an_ambiguous_port_name_is_refused(ports: Any) -> None:
     with pytest.raises(NotInjectableError) as refused:
         check_name(spec(container("app", ports[0]), container("other", ports[1])), Port("app", 8080, "http"))
     assert refused.value.reason is Reason.NAME_TAKEN
+
+
+@pytest.mark.parametrize("name", ["enforcer-proxy", "enforcer-admin"])
+def test_the_app_must_not_use_the_names_of_our_ports(name: str) -> None:
+    """A Service or a PodMonitor would find either of the two."""
+    with pytest.raises(NotInjectableError, match=f"a port called {name}") as refused:
+        check_own_names(spec(container("app", HTTP), container("b", {"name": name, "containerPort": 1})), PORT)
+    assert refused.value.reason is Reason.NAME_TAKEN
+    check_own_names(spec(container("app", HTTP)), PORT)
+
+
+PORT = Port("app", 8080, "http")
 
 
 def test_the_same_name_may_be_used_for_udp() -> None:
