@@ -1,6 +1,7 @@
 """Requirements: the conditions of rules, compiled for the request path.
 
-`Requirement.encoded` is the set of delimiters that the rule's app keeps, as bits of `wire.readings`.
+`Requirement.encoded` is the set of delimiters that the rule's app keeps, as bits of `wire.readings`, and `read_fields`
+are the fields that its conditions read, as `wire.fields.fold` writes them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from enforcer.policy.request_view import RequestView
 from enforcer.policy.rules import Conditions, Rule
 from enforcer.policy.templates import Capture, Names, Path, Text, names_of, parse_text
 from enforcer.tokens.claims import ActiveToken, read_date
+from enforcer.wire.fields import FOLD
 from enforcer.wire.readings import DELIMITERS
 
 
@@ -142,13 +144,16 @@ def _scope(text: Text, request: RequestView) -> str:
 class Requirement(Conjunction):
     """The conditions of one rule under one of its paths."""
 
-    __slots__ = ("_captures", "encoded", "nobody", "preflight", "public", "reads_query", "rule")
+    __slots__ = ("_captures", "encoded", "nobody", "preflight", "public", "read_fields", "reads_query", "rule")
 
     def __init__(self, rule: Rule, path: Path, hierarchy: ScopeHierarchy = NO_HIERARCHY) -> None:
         super().__init__(rule, names_of(path, rule.host), hierarchy)
         read = set[Capture]().union(*[text.captures for text in self._texts()])
         self._captures: Final = [capture for _, capture in sorted(path.names.items()) if capture in read]
         self.reads_query: Final = any(source == "?" for source, _ in self._variables())
+        self.read_fields: Final = frozenset(
+            [name.translate(FOLD) for source, name in self._variables() if source == "#"]
+        )
         self.encoded: Final = sum([DELIMITERS[name] for name in sorted(set(rule.encoded))])
         self.rule: Final = rule
         self.public: Final = rule.public

@@ -21,7 +21,7 @@ from enforcer.policy.decision import WOULD_DENY, Allow
 from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Refused, Responded
 from enforcer.proxy.exchange_state import ExchangeState
-from enforcer.proxy.forwarding import permitted_trailers, request_head
+from enforcer.proxy.forwarding import NOT_READ, permitted_trailers, request_head
 from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
 from enforcer.proxy.peer import Peer
@@ -195,7 +195,7 @@ class Exchange(Receiver):
                 self._send_on(b"".join(self._pending))
                 self._pending = None
             if self.request_complete:
-                carrier.end_body(self._trailers)
+                self._end_body(carrier)
             elif not self.expects_continue:
                 carrier.await_client()
             self._client.update_flow_control()
@@ -222,9 +222,16 @@ class Exchange(Receiver):
         self.request_complete = True
         if self.state is _DONE or not head.has_body:
             return
-        self._trailers = permitted_trailers(trailers, self._snapshot.forwarding.kinds)
+        self._trailers = trailers
         if self._upstream is not None:
-            self._upstream.end_body(self._trailers)
+            self._end_body(self._upstream)
+
+    def _end_body(self, carrier: Carrier) -> None:
+        trailers = self._trailers
+        if trailers:
+            read = self._authorization.route.read_fields
+            trailers = permitted_trailers(trailers, self._snapshot.forwarding.kinds, read)
+        carrier.end_body(trailers)
 
     def _send_on(self, data: bytes) -> None:
         if self._upstream is not None:
@@ -330,7 +337,9 @@ class Exchange(Receiver):
 
     def on_complete(self, trailers: list[bytes]) -> None:
         self._upstream = None  # it may serve another exchange by now, which this client must not pause
-        self._writer.end(permitted_trailers(trailers, self._snapshot.forwarding.kinds) if trailers else trailers)
+        if trailers:
+            trailers = permitted_trailers(trailers, self._snapshot.forwarding.kinds, NOT_READ)
+        self._writer.end(trailers)
         ended_at = _clock()
         metrics = self._authorization.route.upstream.metrics
         metrics.responses[self._status].value += 1

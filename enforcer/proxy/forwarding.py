@@ -174,11 +174,19 @@ _NOT_IN_TRAILERS: Final = frozenset(
 )
 
 
-def permitted_trailers(lines: list[bytes], kinds: FieldKinds) -> list[bytes]:
-    """Return the trailer fields that may be forwarded (RFC 9110 §6.5.1): none that frames, routes or identifies."""
+NOT_READ: Final[frozenset[bytes]] = frozenset()
+"""The fields that a rule without conditions on fields reads, and those of a response."""
+
+
+def permitted_trailers(lines: list[bytes], kinds: FieldKinds, read: frozenset[bytes]) -> list[bytes]:
+    """Return the trailer fields that may be forwarded (RFC 9110 §6.5.1): none that frames, routes or identifies.
+
+    Nor any that the rule has read in the head (`read`, as `fold` writes them): some apps join the two sections.
+    """
     permitted: list[bytes] = []
     for index in range(0, len(lines), 4):
         name = lines[index]
-        if kinds[name] == FieldKind.PASS and name.translate(FOLD) not in _NOT_IN_TRAILERS:
+        folded = name.translate(FOLD)
+        if kinds[name] == FieldKind.PASS and folded not in _NOT_IN_TRAILERS and folded not in read:
             permitted += lines[index : index + 4]
     return permitted

@@ -67,6 +67,7 @@ class Route:
     - `needs_token`: the token must be verified.
     - `ends_with_token`: a stream or tunnel ends when its token expires.
     - `places`: the places of the token; None if it is only in the Authorization field, as a bearer token.
+    - `read_fields`: the fields that the rule reads besides Authorization and Cookie, as `wire.fields.fold` writes them.
     - `answers_preflights`: CORS preflights for its methods are not forwarded (`cors_preflight: answer`).
     - `responses`: the enforcer's own responses by method (None: any other), if it forwards no request of this route.
     - `without_token`: the evidence of a request whose token is not read.
@@ -85,6 +86,7 @@ class Route:
     upstream: Upstream
     lookup: LookupOptions
     places: Places | None = None
+    read_fields: frozenset[bytes] = frozenset()
     answers_preflights: bool = False
     responses: Mapping[bytes | None, OwnResponse] | None = None
     without_token: Evidence = NoToken.MISSING
@@ -170,6 +172,7 @@ class RouteCache:
             needs_token=False,
             upstream=routes[0].upstream,
             places=routes[0].places,
+            read_fields=routes[0].read_fields,
             without_token=SkippedVerification.AMBIGUOUS_PATH,
             parting=text,
         )

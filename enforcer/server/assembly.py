@@ -16,7 +16,7 @@ from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Rule
 from enforcer.proxy.cors import Cors
-from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.forwarding import NOT_READ, Forwarding
 from enforcer.proxy.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
 from enforcer.server.listening import affordable_limits
@@ -85,6 +85,7 @@ def assemble(
 
     def make_route(rule: Rule, requirement: Requirement) -> Route:
         report_only = rule.mode == "report"
+        read_from = places.of(rule.token_from)
         return Route(
             requirement=requirement,
             report_only=report_only,
@@ -97,7 +98,8 @@ def assemble(
             verifier=verifiers.of(rule),
             upstream=apps[rule.upstream],
             lookup=LookupOptions(max_age=rule.max_answer_age, stale=rule.on_outage == "stale"),
-            places=places.of(rule.token_from),
+            places=read_from,
+            read_fields=requirement.read_fields if read_from is None else requirement.read_fields | read_from.names,
             answers_preflights=rule.cors_preflight == "answer",
         )
 
@@ -105,6 +107,7 @@ def assemble(
         return [(pattern, make_route(rule, requirement)) for pattern, requirement in compile_rule(rule, hierarchy)]
 
     report_only = config.mode == "report"
+    default_places = places.of(config.rule_defaults.token_from)
     no_route = Route(
         requirement=None,
         report_only=report_only,
@@ -118,7 +121,8 @@ def assemble(
         # Without a default upstream, no request is forwarded without a rule, and any upstream will do.
         upstream=apps.get(None) or next(iter(apps.values())),
         lookup=LookupOptions(),
-        places=places.of(config.rule_defaults.token_from),
+        places=default_places,
+        read_fields=NOT_READ if default_places is None else default_places.names,
     )
     served = replace(no_route, report_only=False, needs_token=False)
     own_routes = [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from harness.dataplane import DataPlane
 from harness.http2_server import Http2Server
 from harness.playbook import Pipe, Playbook, head, play
 
@@ -542,6 +544,29 @@ def test_a_request_that_an_app_did_not_process_is_sent_again(name: str) -> None:
         assert (first.pipe is second.pipe, script.exchange.state) == (False, DONE)
 
     play(script())
+
+
+def test_a_field_that_its_rule_reads_is_not_forwarded_as_a_trailer() -> None:
+    """An app that joins the sections would read another value than the rule; in a queued request, too."""
+    rules: list[dict[str, Any]] = [
+        {"name": "tenant", "path": "/tenant", "scopes": ["read"], "headers": {"X-Tenant": "a"}},
+        {"name": "token", "path": "/token", "scopes": ["read"], "token_from": {"header": "X-Token"}},
+    ]
+    start = b"Host: app\r\nTransfer-Encoding: chunked\r\n"
+    end = b"\r\n0\r\nX-Tenant: b\r\nX_Tenant: b\r\nX-Token: b\r\nX-Sum: 1\r\n\r\n"
+    tenant = b"POST /tenant HTTP/1.1\r\n" + start + b"Authorization: Bearer R\r\nX-Tenant: a\r\n" + end
+    token = b"POST /token HTTP/1.1\r\n" + start + b"X-Token: R\r\n" + end
+
+    async def script() -> None:
+        plane = DataPlane(rules=rules)
+        outcome = await plane.run([tenant + token, token + tenant], late=True)
+        plane.close()
+        assert outcome.faults == []
+        of_tenant, of_token = (b"x-token", b"x-sum"), (b"x-tenant", b"x_tenant", b"x-sum")
+        sent = [tuple(name.lower() for name, _ in request.trailers) for request in outcome.arrived]
+        assert sent == [of_tenant, of_token, of_token, of_tenant]
+
+    asyncio.run(script())
 
 
 def test_a_request_with_a_large_body_is_not_sent_again() -> None:

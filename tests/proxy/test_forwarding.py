@@ -11,7 +11,7 @@ from enforcer.policy.request_view import NO_REQUEST
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import Path
-from enforcer.proxy.forwarding import FieldKinds, Forwarding, permitted_trailers, request_head, without_listed
+from enforcer.proxy.forwarding import NOT_READ, FieldKinds, Forwarding, permitted_trailers, request_head, without_listed
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.claims import read_claims
 from enforcer.wire.fields import FOLD, FieldKind, parse_tokens
@@ -398,8 +398,9 @@ def test_trailers_keep_what_may_stand_in_them() -> None:
         *((b"Content-Encoding", b"gzip"), (b"Content-Range", b"bytes 0-1/2"), (b"Cache-Control", b"no-store")),
         *((b"X-Original-URL", b"/admin"), (b"X_HTTP_METHOD_OVERRIDE", b"DELETE"), (b"Max-Forwards", b"0")),
     ]
-    kept = permitted_trailers(lines(*fields), KINDS)
+    kept = permitted_trailers(lines(*fields), KINDS, NOT_READ)
     assert kept == lines(*fields[:4])
+    assert permitted_trailers(lines(*fields), KINDS, frozenset({b"x-checksum", b"grpc-status"})) == lines(*fields[:2])
 
 
 @given(

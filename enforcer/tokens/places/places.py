@@ -53,8 +53,8 @@ class Places:
     """
 
     __slots__ = (
-        "_basic", "_bearer", "_cookie", "_cookies", "_decodes", "_header", "_marker", "_names", "_parameters",
-        "_prefix", "_query", "_restores", "_subprotocol", "_subprotocols", "checks_origin",
+        "_basic", "_bearer", "_cookie", "_cookies", "_decodes", "_header", "_marker", "_parameters", "_prefix",
+        "_query", "_restores", "_subprotocol", "_subprotocols", "checks_origin", "names",
     )  # fmt: skip
 
     def __init__(self, settings: TokenPlaces, *, restores_authorization: bool) -> None:
@@ -66,7 +66,8 @@ class Places:
         self._cookie: Final = (settings.cookie or "").encode()
         self._subprotocol: Final = (settings.subprotocol or "").encode()
         named = {self._header: bool(self._header), _SUBPROTOCOL: bool(self._subprotocol)}
-        self._names: Final = frozenset([name for name, is_read in named.items() if is_read])
+        self.names: Final = frozenset([name for name, is_read in named.items() if is_read])
+        """The fields that are read besides Authorization and Cookie, in lower case."""
         self._cookies: Final = re.compile(rb";[ \t]*%b[ \t]*(?:=([^;]*))?(?=;|\Z)" % re.escape(self._cookie))
         self._marker: Final = self._subprotocol.rstrip(b".-_")
         self._subprotocols: Final = _subprotocols(self._marker, self._subprotocol)
@@ -98,7 +99,7 @@ class Places:
                 value = self._without_subprotocol(search, lines[index + 2])
             elif name == _AUTHORIZATION and without_authorization:
                 value = None
-            elif self._names and name.translate(FOLD) in self._names:
+            elif self.names and name.translate(FOLD) in self.names:
                 if search.may_read("header", 1):
                     search.secrets.append(lines[index + 2].strip(OWS))
                 value = None
