@@ -62,6 +62,10 @@ class DecisionDoor(Door):
     def __init__(self, settings: DoorSettings) -> None:
         self.settings = settings
 
+    @property
+    def forwards(self) -> bool:
+        return False
+
     def peer(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> Peer:
         return Caller(transport, forwarding, self.settings.name, self.settings.access)
 

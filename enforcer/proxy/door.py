@@ -20,6 +20,11 @@ from enforcer.proxy.snapshot import Snapshot
 class Door:
     """The proxy, and the base of other doors."""
 
+    @property
+    def forwards(self) -> bool:
+        """Whether an allowed request is forwarded, so that it can become a tunnel."""
+        return True
+
     def peer(self, transport: asyncio.BaseTransport, forwarding: Forwarding) -> Peer:
         """Return the other end of a new connection."""
         return Peer(transport, forwarding)

@@ -303,6 +303,9 @@ class Exchange(Receiver):
     def on_head(self, status: int, reason: bytes, lines: list[bytes], sized: bool) -> None:
         if not sized and is_event_stream(lines) and not self._begin_stream(self._upstream):
             return
+        if self.head.upgrade is not None and not self._writer.accepts(status, lines):
+            self._drop(self._upstream, UpstreamFailure.MALFORMED, "it is a success, and does not switch protocols")
+            return
         self.state = _RESPONDING
         self._status = status
         client, http10 = self._client, self.head.http10
@@ -321,11 +324,14 @@ class Exchange(Receiver):
         """Make the exchange a stream, or refuse it if the upstream has as many as it may have."""
         if upstream is None or upstream.begin_stream():
             return True
-        upstream.abandon()
-        self.on_failure(
-            UpstreamError(UpstreamFailure.STREAMS, "there is no room for another one (streams.connections)"), False
-        )
+        self._drop(upstream, UpstreamFailure.STREAMS, "there is no room for another one (streams.connections)")
         return False
+
+    def _drop(self, upstream: Carrier | UpgradedConnection | None, reason: UpstreamFailure, detail: str) -> None:
+        """Give up on a response that cannot be forwarded."""
+        if upstream is not None:
+            upstream.abandon()
+        self.on_failure(UpstreamError(reason, detail), False)
 
     def on_body(self, data: bytes) -> None:
         if self._authorization.unlogged is not None:
@@ -353,8 +359,10 @@ class Exchange(Receiver):
         if protocol is None:
             raise RuntimeError("an upgrade that was not asked for")
         if not self.request_complete:
-            connection.abandon()
-            self.on_failure(UpstreamError(UpstreamFailure.MALFORMED, "it is 101 before the request's end"), False)
+            self._drop(connection, UpstreamFailure.MALFORMED, "it is 101 before the request's end")
+            return
+        if not self._writer.accepts(101, lines):
+            self._drop(connection, UpstreamFailure.MALFORMED, "its Sec-WebSocket-Accept is not that of the request")
             return
         if not self._begin_stream(self._upstream):
             return

@@ -17,6 +17,10 @@ class ResponseWriter:
 
     __slots__ = ()
 
+    def accepts(self, status: int, lines: list[bytes]) -> bool:
+        """Return whether a response may answer a request for an upgrade, 101 included."""
+        return True
+
     def write_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
         """Write an interim response (RFC 9110 §15.2)."""
         raise NotImplementedError

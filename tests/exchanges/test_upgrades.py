@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pytest
 from harness.clients import Client
 from harness.configs import TOKEN, config
+from harness.http2 import Http2Client
 from harness.processes import Enforcer, enforcer
 from harness.servers import Server
 from harness.tunnels import SWITCHING_PROTOCOLS, UPGRADE_REQUEST, flood, read, read_all, read_until
@@ -18,6 +20,8 @@ from harness.upstreams import Incoming, Upstream, upstream
 from harness.usage import open_descriptors, peak_memory
 from harness.waiting import TIMEOUT, eventually, let_pass
 from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
@@ -52,6 +56,56 @@ def test_websocket_messages_pass_both_ways(websocket_proxy: Enforcer) -> None:
             websocket.send(message)
             assert websocket.recv() == message
     assert websocket.close_code == 1000
+
+
+class StreamSocket:
+    """A WebSocket on a stream of HTTP/2: the frames of one library in those of another."""
+
+    def __init__(self, client: Http2Client, number: int) -> None:
+        self._client = client
+        self._number = number
+        self._unsent = b""
+        self.frames = Protocol(Side.CLIENT, max_size=2**22)
+        self.received: list[bytes] = []
+
+    def has_received(self, messages: Sequence[bytes]) -> bool:
+        """Move bytes between stream and frames; return whether these messages have come, and the app's close frame."""
+        client, number, frames = self._client, self._number, self.frames
+        frames.receive_data(client.bodies.pop(number, b""))
+        came = [event for event in frames.events_received() if isinstance(event, Frame)]
+        self.received += [bytes(frame.data) for frame in came if frame.opcode is not Opcode.CLOSE]
+        if self.received == messages and frames.close_sent is None:
+            frames.send_close(1000)
+        self._unsent += b"".join(frames.data_to_send())
+        while size := min(client.machine.local_flow_control_window(number), 16_384, len(self._unsent)):
+            client.machine.send_data(number, self._unsent[:size])
+            self._unsent = self._unsent[size:]
+        return frames.close_rcvd is not None
+
+
+def test_websocket_messages_pass_over_http2(websocket_proxy: Enforcer) -> None:
+    """RFC 8441: a real app does not notice, and an HTTP/2 connection carries several, and requests beside them."""
+    token = ("authorization", f"Bearer {TOKEN}")
+    client = Http2Client()
+    with socket.create_connection(("127.0.0.1", websocket_proxy.port), TIMEOUT) as connection:
+
+        def until(happened: Callable[[], bool]) -> None:
+            while not happened():
+                connection.sendall(client.take())
+                client.receive(connection.recv(65_536))
+
+        until(lambda: client.machine.remote_settings.enable_connect_protocol == 1)
+        refused, *numbers = (client.connect("/socket", *fields) for fields in ([], [token], [token]))
+        until(lambda: len(client.statuses) == 3)
+        assert client.statuses == {refused: 401, **dict.fromkeys(numbers, 200)}
+        messages = [b"welcome", b"hello", b"\x00\xff" * 1_000_000]
+        for number in numbers:
+            stream = StreamSocket(client, number)
+            stream.frames.send_text(messages[1])
+            stream.frames.send_binary(messages[2])
+            until(partial(stream.has_received, messages))
+            assert stream.frames.close_rcvd is not None
+            assert (stream.received, stream.frames.close_rcvd.code) == (messages, 1000)
 
 
 @pytest.mark.parametrize(("fields", "status"), [({}, 401), ({"Authorization": "Bearer other-token"}, 403)])

@@ -58,6 +58,13 @@ class Http2Client:
             self.machine.send_data(number, body, end_stream=True)
         return number
 
+    def connect(self, path: str, *fields: tuple[str, str], protocol: str = "websocket") -> int:
+        """Ask for a tunnel (RFC 8441); return the number of its stream."""
+        number = self.machine.get_next_available_stream_id()
+        head = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":path", path)]
+        self.machine.send_headers(number, [*head, (":authority", "localhost"), *fields])
+        return number
+
     def take(self) -> bytes:
         """Return what is to be sent."""
         return self.machine.data_to_send()

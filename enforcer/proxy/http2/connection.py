@@ -32,6 +32,7 @@ from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.http2.head import read_head
 from enforcer.proxy.http2.session import Http2Session
 from enforcer.proxy.http2.stream import Http2Stream
+from enforcer.proxy.http2.websocket import names_protocol, new_key
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.tokens.purge import Purge
@@ -278,11 +279,16 @@ class Http2Connection(Http2Session):
         self._highest = number
         self.deadline = NEVER
         self._control.earn(4)
+        key = new_key() if names_protocol(section) and self._door.forwards else b""
         try:
-            head = read_head(self._builder, section, snapshot.forwarding, snapshot.limits, has_body=has_body)
+            head = read_head(
+                self._builder, section, snapshot.forwarding, snapshot.limits, has_body=has_body, websocket_key=key
+            )
         except MalformedRequestError as error:
             head = unreadable(responses.malformed(str(error), error.status))
             stream.error = PROTOCOL_ERROR
+        if head.upgrade is not None:
+            stream.websocket_key = key
         stream.begin_exchange(self._door.exchange(stream, stream, registry, self.peer, head, snapshot))
         if stream.error:
             self._count_reset()
@@ -305,7 +311,7 @@ class Http2Connection(Http2Session):
         if stream is None:
             return
         trailers = read_trailers(section)
-        if trailers is None:
+        if trailers is None or stream.websocket_key:  # RFC 9113 §8.5: a tunnel has only DATA
             self._on_malformed(number, PROTOCOL_ERROR)
         else:
             stream.on_request_end(trailers)
@@ -352,7 +358,7 @@ class Http2Connection(Http2Session):
 
     @property
     def in_flight(self) -> int:
-        return len(self._streams)
+        return sum(not stream.is_tunnel for stream in self._streams.values())
 
     @property
     def memory(self) -> int:

@@ -2,6 +2,7 @@
 
 1. A request that RFC 9113 calls malformed is one stream's fault, and never reaches a rule.
 2. Everything else is read by the same `HeadBuilder` with the same limits as an HTTP/1.1 head.
+3. A request for a WebSocket (RFC 8441) is the GET with `Upgrade: websocket` that it is in HTTP/1.1 (RFC 6455 §4.1).
 """
 
 from __future__ import annotations
@@ -13,24 +14,33 @@ from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
+from enforcer.proxy.http2.websocket import PROTOCOL
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import METHODS, TOKEN
 from enforcer.wire.http2.fields import VALID_NAMES, VALUE, FieldList
 
 _PATH: Final = re.compile(rb"/[\x21-\x7e]*")
-_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority", b":protocol"})
 _WITH_CONTENT: Final = frozenset({b"POST", b"PUT", b"PATCH"})
 _METHODS: Final = frozenset(method.encode() for method in METHODS)
 _UNKNOWN_METHOD: Final = responses.malformed("request line: unknown method", 501)
+_UNKNOWN_PROTOCOL: Final = responses.malformed(":protocol: not one that may be used here", 501)
 _SCHEMES: Final = (b"https", b"http")
 
 
 def read_head(
-    builder: HeadBuilder, section: FieldList, forwarding: Forwarding, limits: Limits, *, has_body: bool
+    builder: HeadBuilder,
+    section: FieldList,
+    forwarding: Forwarding,
+    limits: Limits,
+    *,
+    has_body: bool,
+    websocket_key: bytes = b"",
 ) -> RequestHead:
     """Return the head that a field section is; raises MalformedRequestError if RFC 9113 §8.1.1 calls it malformed.
 
-    `has_body`: the section does not end the stream.
+    `has_body`: the section does not end the stream. `websocket_key`: for the handshake, if it asks for a WebSocket;
+    empty if there are no WebSockets.
     """
     builder.start(forwarding)
     pseudo: dict[bytes, bytes] = {}
@@ -44,7 +54,7 @@ def read_head(
         size += len(value)
         position += 1
     fields = section[position:]
-    method = pseudo.get(b":method", b"")
+    method, protocol = pseudo.get(b":method", b""), pseudo.get(b":protocol")
     authority = _authority(pseudo.get(b":authority"), fields)
     builder.on_url(_target(method, pseudo))
     if authority is not None:
@@ -55,7 +65,7 @@ def read_head(
         if not VALID_NAMES[name] or VALUE.fullmatch(value) is None:
             raise MalformedRequestError("field", "not valid in HTTP/2")
         size += len(name) + len(value)
-        if name == b"host":
+        if name == b"host" or (protocol is not None and name == b"sec-websocket-key"):
             continue
         if name == b"cookie":
             # RFC 9113 §8.2.3: its pieces are one field in HTTP/1.1
@@ -67,9 +77,18 @@ def read_head(
             raise MalformedRequestError("TE", "other than trailers")
         if name == b"content-length":
             sized = True
-            if not has_body and value.strip(b"0"):
+            if protocol is not None or (not has_body and value.strip(b"0")):
                 raise MalformedRequestError("Content-Length", "not the length of the body")
         builder.on_header(name, value)
+    oversize = size > limits.head
+    if protocol is not None:
+        if protocol.lower() != PROTOCOL or PROTOCOL not in forwarding.upgrades or not websocket_key:
+            return unreadable(_UNKNOWN_PROTOCOL)
+        builder.on_header(b"Upgrade", PROTOCOL)
+        builder.on_header(b"Sec-WebSocket-Key", websocket_key)
+        if not any(name == b"sec-websocket-version" for name, _ in fields):
+            builder.on_header(b"Sec-WebSocket-Version", b"13")
+        return builder.build_special(b"GET", True, limits, oversize, "1.1", True)
     if not sized:
         if has_body:
             builder.on_header(b"transfer-encoding", b"chunked")
@@ -77,7 +96,6 @@ def read_head(
             builder.on_header(b"content-length", b"0")  # RFC 9110 §8.6: some apps wait for a body otherwise
     if method not in _METHODS:
         return unreadable(_UNKNOWN_METHOD)
-    oversize = size > limits.head
     head = builder.build(method, True, limits, oversize)
     return builder.build_special(method, True, limits, oversize, "1.1", False) if head is None else head
 
@@ -87,7 +105,11 @@ def _target(method: bytes, pseudo: dict[bytes, bytes]) -> bytes:
     if TOKEN.fullmatch(method) is None:
         raise MalformedRequestError(":method", "missing, or not a token")
     path, scheme = pseudo.get(b":path"), pseudo.get(b":scheme")
-    if method == b"CONNECT":
+    if b":protocol" in pseudo:
+        # RFC 8441 §4
+        if method != b"CONNECT" or not pseudo.get(b":authority"):
+            raise MalformedRequestError(":protocol", "not with CONNECT, or without authority")
+    elif method == b"CONNECT":
         if path is not None or scheme is not None or not pseudo.get(b":authority"):
             raise MalformedRequestError("CONNECT", "with a path or scheme, or without authority")
         return pseudo[b":authority"]

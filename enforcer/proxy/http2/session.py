@@ -6,8 +6,13 @@ from typing import Final
 
 from enforcer.proxy.accepted import AcceptedConnection
 from enforcer.proxy.door import Door
+from enforcer.proxy.grant import Grant
 from enforcer.proxy.http2.stream import Http2Stream
+from enforcer.proxy.http2.tunnel import StreamTunnel
+from enforcer.proxy.http2.websocket import PROTOCOL
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.settings.limits import Timeouts
+from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.http2.allowance import Allowance
 from enforcer.wire.http2.fields import FieldList
 from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
@@ -27,13 +32,15 @@ class Http2Session(AcceptedConnection):
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None, door: Door) -> None:
         super().__init__(registry, tls, door)
-        limits = registry.snapshot.limits
+        snapshot = registry.snapshot
+        limits = snapshot.limits
         self._machine = BoundedConnection(
             client_side=False,
             streams=limits.http2.streams,
             window=limits.http2.window,
             head=limits.head,
             fields=limits.fields,
+            tunnels=door.forwards and PROTOCOL in snapshot.forwarding.upgrades,
         )
         self._control = Allowance(limits.http2.control_frames, registry.ticker.next)
         self._streams: dict[int, Http2Stream] = {}
@@ -98,3 +105,9 @@ class Http2Session(AcceptedConnection):
                 return
             self._held.pop(stream.id, None)
             stream.send()
+
+    def tunnel(
+        self, stream: Http2Stream, upstream: UpgradedConnection, grant: Grant, timeouts: Timeouts
+    ) -> StreamTunnel:
+        client = None if self.holder is None else self.holder.client
+        return StreamTunnel(self._registry, stream, upstream, grant, timeouts.tunnel, client)

@@ -3,6 +3,7 @@
 1. It takes of the response what the client's windows allow; the rest waits here, and the upstream is paused.
 2. It gives the client credit for the request's body only as the upstream takes it.
 3. It ends with the end of both messages, or with RST_STREAM, and the connection goes on.
+4. After the handshake of a WebSocket, it is the client's side of a tunnel, which takes the place of the exchange.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from enforcer.proxy import responses
 from enforcer.proxy.client_transport import NEVER, BodyDeadline
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.grant import Grant
+from enforcer.proxy.http2.tunnel import StreamTunnel
+from enforcer.proxy.http2.websocket import is_accepted, without_accept
 from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.responses import OwnResponse
 from enforcer.proxy.snapshot import Snapshot
@@ -64,10 +67,16 @@ class Session(Protocol):
     def on_stream_end(self, stream: Http2Stream) -> None:
         """Forget a stream: nothing more is sent on it."""
 
+    def tunnel(
+        self, stream: Http2Stream, upstream: UpgradedConnection, grant: Grant, timeouts: Timeouts
+    ) -> StreamTunnel:
+        """Return the tunnel that a stream becomes a side of."""
+
 
 class Http2Stream(ResponseWriter):
     """One stream, the `Downstream` and the `ResponseWriter` of its exchange.
 
+    `websocket_key`: the key of the handshake with the app, if the client asks for a WebSocket (RFC 8441), else empty.
     `error`: the code of the RST_STREAM that refuses the request, which is malformed; 0: it is not. `open`: more may be
     sent. `closing` and `has_queued` are about connections that carry one request at a time.
     """
@@ -75,7 +84,7 @@ class Http2Stream(ResponseWriter):
     __slots__ = (
         "_body", "_body_deadline", "_body_due", "_credit", "_ended", "_exchange", "_fields", "_limits", "_output",
         "_pieces", "_position", "_read", "_read_due", "_received", "_session", "_timeouts", "_told_full", "_trailers",
-        "closing", "error", "id", "open",
+        "closing", "error", "id", "open", "websocket_key",
     )  # fmt: skip
 
     def __init__(self, session: Session, number: int, snapshot: Snapshot, *, has_body: bool) -> None:
@@ -83,7 +92,7 @@ class Http2Stream(ResponseWriter):
         self.id = number
         self._limits: Limits = snapshot.limits
         self._timeouts: Timeouts = snapshot.timeouts
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | StreamTunnel | None = None
         self._received = not has_body  # the request has ended
         self._body: list[bytes] = []  # the pieces of this turn
         self._read = 0  # bytes of the window that they took up, framing included
@@ -100,19 +109,25 @@ class Http2Stream(ResponseWriter):
         self._told_full = False
         self.closing = False
         self.error = NO_ERROR
+        self.websocket_key = b""
         self.open = True
 
     def begin_exchange(self, exchange: Exchange) -> None:
         """Begin the exchange that the head of the request has made."""
         self._exchange = exchange
-        if not self._received and not exchange.expects_continue:
+        if not self._received and not exchange.expects_continue and not exchange.awaits_upgrade:
             self.start_body_deadline()
         exchange.begin()
 
     @property
-    def exchange(self) -> Exchange | None:
-        """The exchange, None after its end."""
+    def exchange(self) -> Exchange | StreamTunnel | None:
+        """The exchange, or the tunnel that it has become; None after its end."""
         return self._exchange
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether it is the client's side of a tunnel."""
+        return isinstance(self._exchange, StreamTunnel)
 
     @property
     def memory(self) -> int:
@@ -142,15 +157,19 @@ class Http2Stream(ResponseWriter):
         exchange, size, body = self._exchange, self._read, self._body
         if not size:
             return
+        if isinstance(exchange, Exchange) and exchange.awaits_upgrade:
+            self._body = [b"".join(body)]  # it is not decided yet whom they are for
+            return
         self._read, self._body = 0, []
         self._credit += size
         if exchange is None:
             return
-        deadline = self._body_deadline.on_read(size, self._session.now, self._limits, self._timeouts)
-        if deadline is None:
-            exchange.on_unreadable(responses.HEAD_TOO_LARGE)
-            return
-        self._body_due = deadline
+        if isinstance(exchange, Exchange):
+            deadline = self._body_deadline.on_read(size, self._session.now, self._limits, self._timeouts)
+            if deadline is None:
+                exchange.on_unreadable(responses.HEAD_TOO_LARGE)
+                return
+            self._body_due = deadline
         try:
             if body:
                 exchange.on_request_body(body[0] if len(body) == 1 else b"".join(body))
@@ -201,6 +220,8 @@ class Http2Stream(ResponseWriter):
 
     def on_exchange_end(self, exchange: Exchange) -> None:
         """End the stream when the response is sent."""
+        if self._exchange is not exchange:
+            return  # a tunnel has taken its place, or it has ended the stream
         self._exchange = None
         self._body_due = NEVER
         if self._ended and not self._has_output:
@@ -218,27 +239,57 @@ class Http2Stream(ResponseWriter):
             self._credit = 0
             self._session.give_credit(self.id, credit)
             self._session.flush()
-        if self._body_due == NEVER and not exchange.expects_continue:
+        if self._body_due == NEVER and isinstance(exchange, Exchange) and not exchange.expects_continue:
             self.start_body_deadline()
 
     def start_body_deadline(self) -> None:
         self._body_due = self._body_deadline.start(self._session.now, self._timeouts)
 
     def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
-        raise NotImplementedError  # no request of HTTP/2 asks for an upgrade
+        tunnel = self._session.tunnel(self, upstream, grant, snapshot.timeouts)
+        self._exchange = tunnel
+        tunnel.start(first, snapshot)
+        self.on_turn_end()
+        # A property, because mypyc takes for unchanged what a call has changed
+        if self._received and self.exchange is tunnel:
+            tunnel.on_request_end([])
 
     def abort(self) -> None:
         """End the response so that it does not look whole."""
         self._reset(self.error or INTERNAL_ERROR)
 
+    # TunnelStream
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self.flush()
+
+    def cancel(self) -> None:
+        self._reset(CANCEL)
+
+    def on_tunnel_end(self, tunnel: StreamTunnel) -> None:
+        if self._exchange is tunnel:
+            self._exchange = None
+            if not self._ended:
+                self.end([])
+            elif not self._has_output:
+                self._finish()
+
     # ResponseWriter
+
+    def accepts(self, status: int, lines: list[bytes]) -> bool:
+        if not self.websocket_key:
+            return True
+        # RFC 8441 §4: to the client, any 2xx is the beginning of the tunnel
+        return is_accepted(self.websocket_key, lines) if status == 101 else status >= 300
 
     def write_informational(self, status: int, reason: bytes, lines: list[bytes]) -> None:
         self._session.send_fields(self.id, [(b":status", b"%d" % status), *write_fields(lines)], ends=False)
         self._session.flush()
 
     def write_upgrade(self, reason: bytes, lines: list[bytes], protocol: bytes) -> None:
-        raise NotImplementedError  # as above
+        self._fields = [(b":status", b"200"), *write_fields(without_accept(lines))]
+        self.flush()
 
     def write_own(
         self, response: OwnResponse, date: bytes, *, closes: bool, head_only: bool, http10: bool, request_id: bytes
@@ -327,7 +378,7 @@ class Http2Stream(ResponseWriter):
     def _wait(self) -> None:
         """Wait for room, and let the upstream wait too."""
         self._session.hold(self)
-        if self._read_due == NEVER:
+        if self._read_due == NEVER and not self.is_tunnel:
             self._read_due = self._session.now + self._timeouts.body
         if not self._told_full:
             self._told_full = True

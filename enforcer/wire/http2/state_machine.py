@@ -70,8 +70,13 @@ class BoundedConnection(H2Connection):
 
     MAX_CLOSED_STREAMS = _CLOSED
 
-    def __init__(self, *, client_side: bool, streams: int, window: int, head: int, fields: int) -> None:
-        """Limit what the peer may send: `head` bytes of decoded fields, of which it has `fields`, in a section."""
+    def __init__(
+        self, *, client_side: bool, streams: int, window: int, head: int, fields: int, tunnels: bool = False
+    ) -> None:
+        """Limit what the peer may send: `head` bytes of decoded fields, of which it has `fields`, in a section.
+
+        `tunnels`: it may ask for WebSockets (RFC 8441).
+        """
         super().__init__(
             H2Configuration(
                 client_side=client_side,
@@ -98,6 +103,7 @@ class BoundedConnection(H2Connection):
                 SettingCodes.MAX_HEADER_LIST_SIZE: head,
                 SettingCodes.MAX_FRAME_SIZE: FRAME,
                 SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.ENABLE_CONNECT_PROTOCOL: int(tunnels),
             },
         )
         self.initiate_connection()

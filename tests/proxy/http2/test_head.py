@@ -15,12 +15,15 @@ from enforcer.settings.limits import Limits
 FORWARDING = Forwarding(ForwardingSettings())
 Fields = list[tuple[bytes, bytes]]
 GET: Fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"app"), (b":path", b"/thing?a=b")]
+CONNECT: Fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *GET[1:]]
 POST: Fields = [(b":method", b"POST"), *GET[1:]]
 
 
-def read(section: Fields, *, has_body: bool = False, limits: Limits | None = None) -> RequestHead:
+def read(section: Fields, *, has_body: bool = False, limits: Limits | None = None, key: bytes = b"key") -> RequestHead:
     """Return the head of a field section."""
-    return read_head(HeadBuilder(FORWARDING), section, FORWARDING, limits or Limits(), has_body=has_body)
+    return read_head(
+        HeadBuilder(FORWARDING), section, FORWARDING, limits or Limits(), has_body=has_body, websocket_key=key
+    )
 
 
 def lines(head: RequestHead) -> list[tuple[bytes, bytes]]:
@@ -78,6 +81,8 @@ def test_the_body_is_framed_for_http1(section: Fields, framing: bytes, *, has_bo
     [
         *(GET[1:], GET[:1] + GET[2:], GET[:3]),
         *([*GET, GET[0]], [*GET, (b":protocol", b"websocket")], [(b"x", b"y"), *GET]),
+        *([*CONNECT[:2], *CONNECT[3:]], [*CONNECT[:3], CONNECT[4]], CONNECT[:4], [*CONNECT, CONNECT[1]]),
+        [*CONNECT, (b"content-length", b"0")],
         *([*GET[:3], (b":path", b"thing")], [*GET[:3], (b":path", b"")], [*GET[:3], (b":path", b"*")]),
         *([*GET[:3], (b":path", b"/a b")], [*GET[:3], (b":path", b"/a HTTP/1.1\r\nx: y")]),
         *([*GET[:3], (b":path", b"http://other/")], [*GET[:3], (b":path", b"/\xe4")]),
@@ -121,3 +126,22 @@ def test_methods_that_http1_does_not_know_are_refused(method: bytes) -> None:
 def test_connect_names_its_authority() -> None:
     """It is read, and no rule allows it."""
     assert read([(b":method", b"CONNECT"), (b":authority", b"app:443")], has_body=True).target == b"app:443"
+
+
+def test_a_request_for_a_websocket_is_a_get() -> None:
+    """RFC 8441 §5: HTTP/1.1's fields of the handshake are ours."""
+    head = read([*CONNECT, (b"sec-websocket-key", b"theirs"), (b"sec-websocket-version", b"8")], has_body=True)
+    assert (head.method, head.target, head.host, head.upgrade) == (b"GET", b"/thing?a=b", b"app", b"websocket")
+    assert (head.has_body, head.framing) == (False, b"Upgrade: websocket\r\nConnection: Upgrade\r\n")
+    assert lines(head) == [(b"Host", b"app"), (b"sec-websocket-version", b"8"), (b"Sec-WebSocket-Key", b"key")]
+    assert (b"Sec-WebSocket-Version", b"13") in lines(read(CONNECT))
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(CONNECT, b""), ([CONNECT[0], (b":protocol", b"h2c"), *CONNECT[2:]], b"key")]
+)
+def test_another_tunnel_is_refused(section: Fields, key: bytes) -> None:
+    """Nothing but a WebSocket, and none if this door has none."""
+    refusal = read(section, key=key).refusal
+    assert refusal is not None
+    assert refusal.status == 501
