@@ -74,6 +74,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+_CONFIDENTIAL: Final = ("hpack", "httpcore", "httpx")
+"""Libraries that log fields at level debug, tokens included (of HTTP/2), and each relayed probe."""
+
+
 class LogOutput(logging.Handler):
     """Queues the lines of all records for `writer`. A context: at its end the last lines are written.
 
@@ -108,7 +112,8 @@ class LogOutput(logging.Handler):
         logging.captureWarnings(True)
         # uvicorn's messages about start and stop would repeat our own.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each relayed probe
+        for name in _CONFIDENTIAL:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record. The caller holds the handler's lock."""

@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 from harness.clients import Client
-from harness.configs import config
+from harness.configs import TOKEN, config
+from harness.http2 import Http2Client
 from harness.processes import enforcer
 from harness.servers import Server
 from harness.upstreams import Upstream, upstream
@@ -48,3 +49,20 @@ def test_a_log_that_nobody_reads_stops_neither_requests_nor_health_checks(
             assert response.read() == b"ok\n"
         assert metric(process, "enforcer_decisions_left_out_total") > 0
         assert process.stop() == 0
+
+
+def test_no_level_logs_a_token_of_http2(authorization_server: Server) -> None:
+    """The library that decompresses fields logs each of them at level debug."""
+    client, token = Http2Client(), ("authorization", f"Bearer {TOKEN}")
+    with enforcer(config("http://127.0.0.1:1", authorization_server.port, log={"level": "debug"})) as process:
+        with socket.create_connection(("127.0.0.1", process.port), TIMEOUT) as connection:
+            number = client.request("GET", "/thing", token, ("x-key", "s3cret"))
+            while number not in client.statuses:
+                connection.sendall(client.take())
+                client.receive(connection.recv(65_536))
+        assert client.statuses == {number: 502}
+        assert process.stop() == 0
+        log = process.log()
+    assert "DEBUG" in log
+    assert TOKEN not in log
+    assert "s3cret" not in log
