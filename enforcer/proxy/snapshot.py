@@ -27,7 +27,7 @@ from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.dpop.origins import Origins
 from enforcer.tokens.dpop.proof_state import ProofState
 from enforcer.tokens.places.cross_site import CookieUse
-from enforcer.tokens.places.places import Places
+from enforcer.tokens.places.places import Places, combine
 from enforcer.tokens.verifier import LookupOptions, TokenVerifier
 from enforcer.wire.pool import Pool
 from enforcer.wire.target import Target, parse
@@ -109,13 +109,16 @@ _FEW: Final = 16
 class RouteCache:
     """Finds the routes of a request target, and remembers the most recent targets: most clients repeat theirs.
 
-    The keys include the host only if rules differ by host. `no_route` is the route of requests that no rule matches.
+    The keys include the host only if rules differ by host. `no_route` is the route of requests that no rule matches;
+    `token_places` are all places that rules read tokens from, except the default.
     """
 
-    __slots__ = ("_by_host", "_no_route", "located", "matcher", "settled")
+    __slots__ = ("_all_fields", "_all_places", "_by_host", "_no_route", "located", "matcher", "settled")
 
-    def __init__(self, matcher: Matcher[Route], no_route: Route) -> None:
+    def __init__(self, matcher: Matcher[Route], no_route: Route, token_places: Sequence[Places] = ()) -> None:
         self.matcher = matcher
+        self._all_places = combine((None, *token_places))
+        self._all_fields = frozenset([name for places in token_places for name in places.names])
         self._no_route = no_route
         self._by_host = matcher.by_host
         self.located: dict[bytes | tuple[bytes, bytes], Located] = {}
@@ -161,18 +164,21 @@ class RouteCache:
     def _parted(self, parting: Parting[Route], text: str) -> Route:
         """Return the route of requests whose readings part: forwarded only if each of their routes is in report mode.
 
-        They go to the upstream of the plainest reading, without the tokens that its rule reads.
+        They go to the upstream of the plainest reading, without the tokens that the rules of all readings read: it is
+        not known which of them the app serves. If there are too many readings, these are all rules.
         """
         routes = [self._no_route if value is None else value for value in parting.values] or [self._no_route]
         reports = all(route.report_only for route in routes)
+        places = combine([route.places for route in routes]) if parting.values else self._all_places
+        fields = frozenset([name for route in routes for name in route.read_fields])
         return replace(
             self._no_route,
             report_only=reports,
             logs_allowed=reports or self._no_route.logs_allowed,
             needs_token=False,
             upstream=routes[0].upstream,
-            places=routes[0].places,
-            read_fields=routes[0].read_fields,
+            places=places,
+            read_fields=fields if parting.values else fields | self._all_fields,
             without_token=SkippedVerification.AMBIGUOUS_PATH,
             parting=text,
         )

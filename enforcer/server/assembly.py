@@ -141,7 +141,7 @@ def assemble(
         on_share_exceeded=telemetry.shares[SharedTable.PROOFS].add,
     )
     snapshot = Snapshot(
-        routes=RouteCache(matcher, no_route),
+        routes=RouteCache(matcher, no_route, places.all),
         no_route=no_route,
         unserved=unserved,
         forwarding=forwarding,

@@ -95,6 +95,33 @@ def test_a_path_whose_readings_part_leads_to_a_route_that_says_so(target: bytes,
             assert parting in route.parting
 
 
+PLACED: list[dict[str, Any]] = [
+    {"name": "open", "path": "/open/**", "scopes": ["open"], "token_from": {"header": "X-Open"}},
+    {"name": "read", "path": "/read/{id}", "scopes": ["read"], "token_from": {"cookie": "read"}},
+    {"name": "elsewhere", "path": "/elsewhere", "scopes": ["read"], "token_from": {"header": "X-Elsewhere"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "remaining"),
+    [
+        (b"/open/..%2Fread/a", [b"X-Elsewhere"]),
+        (b"/read/a%2Fb", [b"X-Open", b"X-Elsewhere"]),
+        (b"/open/" + b"%252525252F", []),
+    ],
+)
+def test_the_tokens_of_all_readings_are_removed_in_report_mode(target: bytes, remaining: list[bytes]) -> None:
+    """The app may serve the request by the rule of any reading; if there are too many, by any rule."""
+    _, methods = snapshot(rules=PLACED, mode="report").routes.locate(target, b"")
+    assert methods is not None
+    route = choose(methods, b"GET")
+    assert route is not None
+    assert route.places is not None
+    sent = [(b"X-Open", b"a"), (b"Cookie", b"read=b"), (b"X-Elsewhere", b"c")]
+    lines = [piece for name, value in sent for piece in (name, b": ", value, b"\r\n")]
+    assert route.places.take(None, 0, lines, b"/").lines[::4] == remaining
+
+
 def test_a_path_is_forwarded_for_the_methods_for_which_its_readings_agree() -> None:
     """GET leads to two rules, and POST only to one of them."""
     served = snapshot(rules=[*RULES, {"name": "some", "path": "/open/some", "methods": ["GET"], "public": True}])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -54,13 +55,15 @@ class Places:
 
     __slots__ = (
         "_basic", "_bearer", "_cookie", "_cookies", "_decodes", "_header", "_marker", "_parameters", "_prefix",
-        "_query", "_restores", "_subprotocol", "_subprotocols", "checks_origin", "names",
+        "_query", "_subprotocol", "_subprotocols", "checks_origin", "names", "restores", "settings",
     )  # fmt: skip
 
     def __init__(self, settings: TokenPlaces, *, restores_authorization: bool) -> None:
+        self.settings: Final = settings
         self._bearer: Final = settings.bearer
         self._basic: Final = settings.basic
-        self._restores: Final = restores_authorization and not settings.bearer and not settings.basic
+        self.restores: Final = restores_authorization and not settings.bearer and not settings.basic
+        """Whether Authorization, which is the app's own, is added to the field lines."""
         self._header: Final = (settings.header or "").lower().encode()
         self._prefix: Final = settings.prefix.lower().encode()
         self._cookie: Final = (settings.cookie or "").encode()
@@ -105,7 +108,7 @@ class Places:
                 value = None
             if value is not None:
                 remaining += (lines[index], b": ", value, b"\r\n")
-        if self._restores and count == 1 and authorization is not None:
+        if self.restores and count == 1 and authorization is not None:
             remaining += (b"Authorization", b": ", authorization, b"\r\n")
         if self._query:
             target = self._without_parameter(search, target)
@@ -202,6 +205,39 @@ def _subprotocols(marker: bytes, prefix: bytes) -> re.Pattern[bytes]:
 def _maybe_encoded(name: bytes) -> bytes:
     """Return the pattern of a name of which any byte may be percent-encoded."""
     return b"".join([b"(?:%b|%%(?i:%02x))" % (re.escape(b"%c" % byte), byte) for byte in name])
+
+
+class CombinedPlaces(Places):
+    """The places of several rules, all of whose tokens are taken out. Only for requests whose token is not read."""
+
+    __slots__ = ("_parts", "_restores_all")
+
+    def __init__(self, parts: Sequence[Places], *, restores_authorization: bool) -> None:
+        super().__init__(parts[0].settings, restores_authorization=False)
+        self._parts: Final = tuple([Places(part.settings, restores_authorization=False) for part in parts])
+        self._restores_all: Final = restores_authorization
+
+    def take(self, authorization: bytes | None, count: int, lines: list[bytes], target: bytes) -> TakenToken:
+        secrets: tuple[bytes, ...] | None = ()
+        place, subprotocol = "", b""
+        for part in self._parts:
+            taken = part.take(authorization, count, lines, target)
+            lines, target, place = taken.lines, taken.target, place or taken.place
+            secrets = None if secrets is None or taken.secrets is None else secrets + taken.secrets
+            subprotocol = subprotocol or taken.subprotocol
+        if self._restores_all and count == 1 and authorization is not None:
+            lines = [*lines, b"Authorization", b": ", authorization, b"\r\n"]
+        return TakenToken(NoToken.MISSING, place, lines, target, secrets, subprotocol)
+
+
+def combine(places: Sequence[Places | None]) -> Places | None:
+    """Return the places of several rules as one; None stands for the default of a rule, the Authorization field."""
+    parts: dict[TokenPlaces, Places] = {part.settings: part for part in places if part is not None}
+    if not parts:
+        return None
+    # If one rule reads Authorization, or did not let it pass, the field may have a token, and is not the app's.
+    restores = None not in places and all(part.restores for part in parts.values())
+    return CombinedPlaces([*parts.values()], restores_authorization=restores)
 
 
 class _Search:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from enforcer.settings.token_places import TokenPlaces
 from enforcer.tokens.bearer import DPoPToken, NoToken
-from enforcer.tokens.places.places import Places, TakenToken
+from enforcer.tokens.places.places import Places, TakenToken, combine
 
 MISSING, INVALID, MALFORMED = NoToken.MISSING, NoToken.INVALID_REQUEST, NoToken.MALFORMED
 Fields = list[tuple[str, str]]
@@ -227,3 +227,44 @@ def test_no_second_look_finds_a_token(fields: Fields, query: str) -> None:
     again = take(fields_of(taken), taken.target.decode(), **places)
     assert again.token is MISSING or any(name == "Authorization" for name, _ in fields)
     assert (again.lines, again.target) == (taken.lines, taken.target)
+
+
+SEVERAL: Fields = [("Authorization", "Bearer a"), ("X-Token", "b"), ("Cookie", "t=c; u=d"), HOST]
+
+
+def taken_by_all(*places: dict[str, Any] | None, forwards_authorization: bool = True) -> TakenToken:
+    """Return what is left of a request with a token in each place, by the combined places of several rules."""
+    restores = not forwards_authorization
+    parts = [None if part is None else Places(TokenPlaces(**part), restores_authorization=restores) for part in places]
+    combined = combine(parts)
+    assert combined is not None
+    lines = lines_of([field for field in SEVERAL if forwards_authorization or field[0] != "Authorization"])
+    return combined.take(b"Bearer a", 1, lines, b"/a?q=e")
+
+
+def test_the_tokens_of_several_rules_are_taken_out() -> None:
+    """It does not matter which rule the app applies. None of the tokens is read."""
+    taken = taken_by_all({"header": "X-Token"}, {"cookie": "t"}, {"query": "q"}, {"header": "X-Token"})
+    assert fields_of(taken) == [SEVERAL[0], ("Cookie", "u=d"), HOST]
+    assert (taken.token, taken.target, taken.secrets) == (MISSING, b"/a", (b"b", b"c", b"e", b"e"))
+
+
+@pytest.mark.parametrize(
+    ("places", "restored"),
+    [
+        ([{"header": "X-Token"}, {"cookie": "t"}], True),
+        ([{"header": "X-Token"}, None], False),
+        ([{"header": "X-Token"}, {"bearer": True, "cookie": "t"}], False),
+    ],
+)
+def test_authorization_is_the_app_s_own_only_if_no_rule_reads_it(
+    places: list[dict[str, Any] | None], restored: bool
+) -> None:
+    """Otherwise it may have a token, which `forwarding.authorization: remove` keeps from the app."""
+    taken = taken_by_all(*places, forwards_authorization=False)
+    assert (("Authorization", "Bearer a") in fields_of(taken)) is restored
+
+
+def test_rules_that_read_only_the_default_place_have_no_others() -> None:
+    """Nothing is to be taken out."""
+    assert combine([None, None]) is None
