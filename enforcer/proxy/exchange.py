@@ -388,7 +388,7 @@ class Exchange(Receiver):
                 return
             error = failure
         upstream.report_failure(error)
-        if self.state is _RESPONDING:
+        if self.state is _RESPONDING and not self._writer.withdraw():
             self._abort()
         else:
             self._respond(responses.UPSTREAM[error.reason], self._authorization.request_id())

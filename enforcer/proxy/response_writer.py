@@ -39,6 +39,10 @@ class ResponseWriter:
         """Begin a response with its head. `sized`: the lines have a Content-Length, or no body can follow."""
         raise NotImplementedError
 
+    def withdraw(self) -> bool:
+        """Forget the response that was begun, if nothing of it was written yet; return whether another can be."""
+        raise NotImplementedError
+
     def add(self, data: bytes) -> None:
         """Add a piece of the body."""
         raise NotImplementedError
@@ -93,6 +97,13 @@ class Http1Writer(ResponseWriter):
             out.append(b"Connection: keep-alive\r\n\r\n")
         else:
             out.append(b"\r\n")
+
+    def withdraw(self) -> bool:
+        out = self._out
+        unwritten = bool(out) and out[0] is self._status_line
+        if unwritten:
+            out.clear()
+        return unwritten
 
     def add(self, data: bytes) -> None:
         if self._chunked:

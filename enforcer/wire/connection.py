@@ -16,7 +16,7 @@ from enforcer.native import mypyc_attr
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
-from enforcer.wire.old_responses import rewrite_head
+from enforcer.wire.old_responses import new_response_parser, rewrite_head
 from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
@@ -203,7 +203,7 @@ class PooledConnection(Carrier):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = new_response_parser(self)
         readable: Readable = self.transport if self.tls is None else self.tls
         self._input = PacedInput(self._ticker.turns, readable, self)
 
@@ -274,7 +274,7 @@ class PooledConnection(Carrier):
 
     def _start_head(self) -> None:
         """Parse a head again that the parser did not take."""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser = new_response_parser(self)
         self._fields = []
         self._reason = b""
         self._sized = self._chunked = False
@@ -438,7 +438,7 @@ class PooledConnection(Carrier):
         if keep:
             if self._head_only:
                 # llhttp waits for the body that a response to HEAD only announces
-                self._parser = httptools.HttpResponseParser(self)
+                self._parser = new_response_parser(self)
             if self._second is not None:
                 self._second.close()
             if trailers:

@@ -69,3 +69,20 @@ def test_other_responses_are_written_at_once() -> None:
     assert pipe.take() == b"HTTP/1.1 101 Switching\r\nX: y\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     writer.write_own(responses.TIMEOUT, b"", closes=True, head_only=True, http10=False, request_id=b"1")
     assert pipe.take() == responses.TIMEOUT.render(b"", close=True, head_only=True, request_id=b"1")
+
+
+def test_a_response_can_be_replaced_until_it_is_written() -> None:
+    """An app may show in its body that the response is not valid HTTP."""
+    pipe = Pipe()
+    writer = Http1Writer(pipe)
+    assert not writer.withdraw()
+    writer.begin(200, b"OK", [], sized=False, closes=False, http10=False)
+    writer.add(b"ab")
+    assert writer.withdraw()
+    writer.begin(201, b"Created", [], sized=False, closes=False, http10=False)
+    writer.flush()
+    assert not writer.withdraw()
+    writer.add(b"cd")
+    assert not writer.withdraw()
+    writer.end([])
+    assert pipe.written == b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n2\r\ncd\r\n0\r\n\r\n"

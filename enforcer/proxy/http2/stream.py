@@ -307,6 +307,13 @@ class Http2Stream(ResponseWriter):
             lines = without(lines, _UPGRADE)  # HTTP/2 has no upgrades, nor fields of a connection (RFC 9113 §8.2.2)
         self._fields = [(b":status", b"%d" % status), *write_fields(lines)]
 
+    def withdraw(self) -> bool:
+        if self._fields is None:
+            return False
+        self._fields = None
+        self._pieces = []
+        return True
+
     def add(self, data: bytes) -> None:
         self._pieces.append(data)
 
