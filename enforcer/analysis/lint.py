@@ -71,7 +71,7 @@ def _never_matching(policy: Policy) -> Iterator[Finding]:
                     "unknown_method",
                     index,
                     "methods",
-                    f"no HTTP/1.1 request has the method {method}{hint}",
+                    f"requests with the method {method} are answered 501{hint}",
                 )
     for entry in policy.entries:
         if entry.pattern.path.rest and not any(_leads_to(policy, entry, probe) for probe in _below(entry, deepest)):

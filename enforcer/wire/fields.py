@@ -21,7 +21,7 @@ METHODS = frozenset(
     "REBIND UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PATCH PURGE "
     "MKCALENDAR LINK UNLINK SOURCE QUERY".split()
 )
-"""The methods that the parser of HTTP/1.1 knows; a request with another is answered 501. HTTP/2 has every method."""
+"""The methods that the parser of HTTP/1.1 knows; a request with another one is answered 501, over HTTP/2 too."""
 
 # RFC 9110 §7.6.1; Proxy-* as every proxy has treated them since RFC 2616 §13.5.1
 HOP_BY_HOP = frozenset(

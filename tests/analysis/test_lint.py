@@ -63,8 +63,8 @@ def test_a_finding_about_a_path_names_the_path_of_several() -> None:
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["GET", "POTS"], "no HTTP/1.1 request has the method POTS; did you mean POST?"),
-        (["FETCHING"], "no HTTP/1.1 request has the method FETCHING"),
+        (["GET", "POTS"], "requests with the method POTS are answered 501; did you mean POST?"),
+        (["FETCHING"], "requests with the method FETCHING are answered 501"),
     ],
 )
 def test_a_method_that_no_request_has_is_a_warning(methods: list[str], message: str) -> None:
