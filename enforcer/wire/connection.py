@@ -321,6 +321,8 @@ class PooledConnection(Carrier):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._parser is None:
+            return  # a failed TLS handshake: event loops call this although there was no connection
         second, self._second = self._second, None
         if second is not None:
             if error is not None and self.receiver is not None and not self._input.waiting:

@@ -125,6 +125,12 @@ def bed() -> Iterator[Bed]:
     loop.close()
 
 
+def test_the_end_of_a_connection_that_was_never_made_has_no_effect(bed: Bed) -> None:
+    """Event loops report it after a failed TLS handshake, and log a traceback if that raises."""
+    PooledConnection(bed.pool, bed.settings, bed.ticker).connection_lost(ConnectionAbortedError())
+    assert bed.pool.forgotten == 0
+
+
 @pytest.mark.parametrize("size", [1, 7, len(OK)])
 def test_a_complete_response_gives_the_connection_back(bed: Bed, size: int) -> None:
     """Regardless of how its bytes are split; the next exchange may then use the connection."""
