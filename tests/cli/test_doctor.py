@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from harness.configs import config
+from harness.configs import authorization_server, config
 from harness.ports import unused_ports
 from harness.servers import Server, introspection_server
 from harness.upstreams import Incoming, Upstream, upstream
@@ -193,3 +193,15 @@ def test_a_file_without_a_token_has_exit_code_2(content: str, message: str, tmp_
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert "abc" not in result.stderr
+
+
+def test_a_failed_handshake_is_reported_without_traceback(
+    tmp_path: Path, auth: Server, app: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Event loops report the end of a connection that was never made."""
+    endpoint, pool = f"https://127.0.0.1:{auth.port}/introspect", {"connect_timeout": "300ms"}
+    server = authorization_server(auth.port, introspection_endpoint=endpoint, pool=pool)
+    text = config(app.url, 1, authorization_servers=[server])
+    result = doctor(tmp_path, text, "--token-file", "-", stdin="abc")
+    assert "  ✗ verification: not verified: authorization server default: " in result.stdout
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []

@@ -88,7 +88,7 @@ def _scope(token: TokenMembers) -> Iterator[Finding]:
         return
     details = f"{listed(sorted(scopes))}, read as scopes" if scopes else "no scope"
     if source is None:
-        details = f"the token has no scopes: none of {listed(names)} is there"
+        details = f"the token has no scopes: {listed(names)} {'is' if len(names) == 1 else 'are'} absent"
     elsewhere = _with_scopes(token.members, token.required - scopes) if scopes.isdisjoint(token.required) else []
     if elsewhere:
         text = f"{details}; {listed(elsewhere)} has scopes that rules require"

@@ -10,7 +10,7 @@ from enforcer.doctor import diagnosis, response_checks
 from enforcer.doctor.diagnosis import Finding, ServerResponse, right, wrong
 from enforcer.doctor.recorder import Result
 from enforcer.doctor.token.claims import listed, shortened
-from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.tokens.claims import ActiveToken, ScopeClaims
 from enforcer.tokens.introspection.response import InactiveToken, IntrospectionOutcome, from_members
@@ -23,6 +23,7 @@ SUBJECT: Final = "verification"
 _INACTIVE: Final = (
     "get a new token; if this one is new, the server must let the enforcer's client introspect tokens of other clients"
 )
+_ABOVE: Final = "if a check of that server failed too, begin there"
 _ADVICE: Final[Mapping[JwtFault, str]] = {
     JwtFault.MALFORMED: "have the server issue signed JWTs (JWS) without crit, or set verify: introspect",
     JwtFault.TYPE: "send the access token; if this is one, set jwt.any_typ: true, and audience",
@@ -146,10 +147,11 @@ def _unusable_response(error: IntrospectionError, response: ServerResponse, serv
     """Return the finding for a response that does not say whether the token is active."""
     if error.reason is IntrospectionFailure.REFUSED:
         text = f"{_named(server)} refuses to introspect this token: {error.detail}"
-        return wrong(SUBJECT, text, "let the enforcer's client introspect tokens of other clients, at the server")
+        advice = "let the enforcer's client introspect tokens of other clients, at the server"
+        return wrong(SUBJECT, text, f"{_ABOVE}; otherwise {advice}")
     if response.status != 200:
-        advice = "see the server's log: a made-up token shows whether it fails for every token"
-        return wrong(SUBJECT, f"{_named(server)} responds to this token with {response.status}", advice)
+        text = f"{_named(server)} responds to this token with {response.status}"
+        return wrong(SUBJECT, text, f"{_ABOVE}; otherwise see the server's log")
     encoded = response_checks.encoded(SUBJECT, response)
     if encoded is not None:
         return encoded
@@ -174,10 +176,11 @@ def _has_error(members: Mapping[str, Any], server: AuthorizationServer) -> bool:
 def _no_response(error: IntrospectionError, result: Result | None, server: AuthorizationServer) -> Finding:
     if error.detail == RESPONSE_TOO_LARGE:
         return response_checks.too_large(SUBJECT, "introspection_endpoint")
-    if error.reason is IntrospectionFailure.TIMEOUT and result is not None:
+    if error.reason is IntrospectionFailure.TIMEOUT and isinstance(result, UpstreamError) and result.connected:
         text = f"no complete response of {_named(server)} within {server.timeout:g} s"
         return wrong(SUBJECT, text, "find out why the server is slow, or raise timeout")
-    return wrong(SUBJECT, f"not verified: {_named(server)}: {error.detail}", "see the checks of that server above")
+    text = f"not verified: {_named(server)}: {error.detail}"
+    return wrong(SUBJECT, text, f"{_ABOVE}; otherwise see the server's log")
 
 
 # Members
