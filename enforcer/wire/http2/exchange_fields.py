@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpack.struct import NeverIndexedHeaderTuple
-
 from enforcer.wire.fields import HOP_BY_HOP, OWS
 from enforcer.wire.http2.fields import VALID_NAMES, VALUE, FieldList
 
 NO_LENGTH: Final = -1
 """The length of a message without Content-Length."""
 
-_SECRET: Final = frozenset({b"authorization", b"cookie", b"dpop"})
-"""Fields that are never put into the table of repeated fields: in it, values can be guessed (RFC 7541 §7.1)."""
 _LENGTH_DIGITS: Final = 18
 
 
@@ -35,8 +31,6 @@ def request_fields(head: bytes, scheme: bytes) -> FieldList:
         value = value.strip(OWS)
         if name == b"host":
             fields.insert(2, (b":authority", value))
-        elif name in _SECRET:
-            fields.append(NeverIndexedHeaderTuple(name, value))
         elif name not in HOP_BY_HOP:
             fields.append((name, value))
         elif name == b"te":

@@ -33,6 +33,12 @@ _MORE_FIELDS: Final = 2
 
 _TABLE: Final = 4096
 """Maximum bytes of the table that fields are compressed with, whatever the peer permits. Bounds memory."""
+_SECRET: Final = frozenset(
+    b"authorization cookie set-cookie dpop dpop-nonce www-authenticate authentication-info "
+    b"sec-websocket-key sec-websocket-protocol".split()
+)
+"""Fields that are never put into the table of repeated fields, nor by a proxy behind this connection: with a table that
+others share, values can be guessed (RFC 7541 §7.1). A subprotocol may be a token."""
 _CLOSED: Final = 256
 """Closed streams that are remembered, for frames that were on their way."""
 
@@ -48,6 +54,9 @@ class _BoundedEncoder(Encoder):
         if bounded != self.header_table.maxsize:
             self.header_table.maxsize = bounded
             self.table_size_changes.append(bounded)
+
+    def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:
+        return super().add(to_add, sensitive or to_add[0] in _SECRET, huffman)
 
 
 class _BoundedDecoder(Decoder):

@@ -84,7 +84,7 @@ def test_a_refused_upload_is_not_read() -> None:
 
 
 def test_a_body_reaches_the_upstream_with_its_trailers() -> None:
-    """In chunks, as it comes; also while the response comes."""
+    """In chunks, as it comes; also while the response comes. Trailers that identify a client or user stay behind."""
 
     async def script() -> None:
         script = Http2Script()
@@ -95,7 +95,8 @@ def test_a_body_reaches_the_upstream_with_its_trailers() -> None:
         assert upstream.take().endswith(b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await script.respond(CHUNKED + b"2\r\nok\r\n")
         machine.send_data(number, b"de")
-        machine.send_headers(number, [("x-sum", "1")], end_stream=True)
+        forged = [("x-auth-subject", "root"), ("x_auth_subject", "root"), ("authorization", "Bearer x")]
+        machine.send_headers(number, [*forged, ("x-sum", "1")], end_stream=True)
         await script.exchange()
         assert upstream.take() == b"2\r\nde\r\n0\r\nx-sum: 1\r\n\r\n"
         await script.respond(b"0\r\n\r\n")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hpack.struct import NeverIndexedHeaderTuple
-
 from enforcer.wire.http2.exchange_fields import NO_LENGTH, ResponseHead, request_fields
 
 
@@ -22,14 +20,6 @@ def test_a_request_head_becomes_a_field_section() -> None:
         (b"x-name", b"a: b"),
         (b"te", b"trailers"),
     ]
-
-
-def test_credentials_stay_out_of_the_table_of_repeated_fields() -> None:
-    """Other clients share the table, and could guess the values (RFC 7541 §7.1)."""
-    head = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nCookie: a=b\r\nDPoP: p\r\nAccept: b\r\n\r\n"
-    secret = [name for name, *_ in request_fields(head, b"http") if name in (b"authorization", b"cookie", b"dpop")]
-    never = [field[0] for field in request_fields(head, b"http") if isinstance(field, NeverIndexedHeaderTuple)]
-    assert never == secret == [b"authorization", b"cookie", b"dpop"]
 
 
 def test_a_response_head_has_its_lines_and_its_length() -> None:

@@ -8,6 +8,7 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived
 from h2.exceptions import DenialOfServiceError
 from h2.settings import SettingCodes
+from hpack import Decoder, NeverIndexedHeaderTuple
 
 from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, BoundedConnection
 
@@ -64,3 +65,20 @@ def test_a_client_cannot_make_the_encoder_remember_more() -> None:
     client.update_settings({SettingCodes.HEADER_TABLE_SIZE: 100})
     server.receive_data(client.data_to_send())
     assert server.encoder.header_table_size == 100
+
+
+@pytest.mark.parametrize("client_side", [False, True])
+def test_secrets_stay_out_of_the_table_of_repeated_fields(*, client_side: bool) -> None:
+    """In both directions: other streams share the table, and could guess the values (RFC 7541 §7.1)."""
+    secrets = [
+        *((b"authorization", b"Bearer x"), (b"cookie", b"a=b"), (b"dpop", b"p"), (b"set-cookie", b"c=d")),
+        *((b"www-authenticate", b"Negotiate x"), (b"dpop-nonce", b"n"), (b"sec-websocket-protocol", b"token.x")),
+    ]
+    machine = BoundedConnection(client_side=client_side, streams=2, window=70_000, head=1000, fields=10)
+    decoder = Decoder()
+    decoded = list(decoder.decode(machine.encoder.encode([*secrets, (b"x-name", b"value")]), raw=True))
+    assert decoded == [*secrets, (b"x-name", b"value")]
+    assert [field[0] for field in decoded if isinstance(field, NeverIndexedHeaderTuple)] == [
+        name for name, _ in secrets
+    ]
+    assert list(decoder.header_table.dynamic_entries) == [(b"x-name", b"value")]
