@@ -26,6 +26,13 @@ _METHODS: Final = ("get", "put", "post", "delete", "options", "head", "patch", "
 _OUTSIDE_PATH: Final = re.compile(r"[?#](?![^{}]*\})")
 """The beginning of a query or fragment, outside of a parameter."""
 _OPENAPI: Final = re.compile(r"3\.[012]\.[0-9]+(?:-[0-9A-Za-z.-]+)?|3\.[012]")
+_ROOT_KEYS: Final = frozenset(
+    {
+        *("openapi", "$self", "jsonSchemaDialect", "info", "servers", "paths", "webhooks", "components", "security"),
+        *("tags", "externalDocs", "swagger", "host", "basePath", "schemes", "consumes", "produces", "definitions"),
+        *("parameters", "responses", "securityDefinitions"),
+    }
+)
 _PATH_ITEM_KEYS: Final = frozenset({"summary", "description", "servers", "parameters"})
 _OPERATION_KEYS: Final = frozenset(
     {
@@ -79,10 +86,14 @@ class Specification:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """The parts of a document that apply to all operations. `servers` are of OpenAPI 3, or made from those of 2.0."""
+    """The parts of a document that apply to all operations. `servers` are of OpenAPI 3, or made from those of 2.0.
+
+    `unknown` are keys that OpenAPI does not have, of which one may be a misspelled `security`.
+    """
 
     version: str
     security: Any
+    unknown: str
     schemes: Node
     servers: Node
 
@@ -123,6 +134,7 @@ def _about(root: Node) -> _Document:
     old = "openapi" not in members and str(version) == "2.0"
     if not old and ("swagger" in members or not isinstance(version, str) or not _OPENAPI.fullmatch(version)):
         found = f"version {version}" if isinstance(version, str | int | float) else show(version)
+        found = "both openapi and swagger" if "openapi" in members and "swagger" in members else found
         raise OpenAPIError(Cause.SHAPE, f"not OpenAPI 2.0, 3.0, 3.1 or 3.2: found {found}")
     if root.child("paths").value is None:
         raise OpenAPIError(Cause.SHAPE, "the document has no paths")
@@ -136,7 +148,8 @@ def _about(root: Node) -> _Document:
     else:
         servers, components = root.child("servers"), root.child("components")
         schemes = components if components.value is None else components.child("securitySchemes")
-    return _Document("2.0" if old else str(version), members.get("security"), schemes, servers)
+    unknown = ", ".join(key for key in members if key not in _ROOT_KEYS and not key.startswith("x-"))
+    return _Document("2.0" if old else str(version), members.get("security"), unknown, schemes, servers)
 
 
 def _title(info: Node) -> str:
@@ -197,7 +210,7 @@ def _path_item(about: _Document, path: str, value: Node) -> Iterator[Operation |
 
 
 def _unreadable(about: _Document, path: str, item: Node, key: str, error: OpenAPIError) -> LeftOut:
-    methods = (key.upper(),) if key.upper() in METHODS else tuple(sorted(METHODS))
+    methods = with_head(key.upper()) if key.upper() in METHODS else tuple(sorted(METHODS))
     return LeftOut(f"{key} of {path}", methods, _paths(about.servers, path, item), None, error.cause, str(error))
 
 
@@ -266,6 +279,8 @@ def _security(about: _Document, item: Node, members: Mapping[str, Any]) -> Secur
         if item.mapping().get("security") is not None:
             raise OpenAPIError(Cause.SECURITY, "the path item has security, which OpenAPI has only in operations")
         security = about.security
+    if security is None and about.unknown:
+        raise OpenAPIError(Cause.SECURITY, f"the document has no security, but an unknown key: {about.unknown}")
     return UNKNOWN if security is None else read_security(security, about.schemes)
 
 
@@ -310,11 +325,13 @@ def _base(server: Node) -> tuple[str, str]:
 
 
 def _paths(servers: Node, path: str, *levels: Node) -> tuple[str, ...]:
-    """Return the path below each base path; none if the servers cannot be read."""
+    """Return the path below each base path, of the innermost level whose servers can be read."""
     try:
         bases = _servers(servers, *levels)
     except OpenAPIError:
-        return ()
+        if levels:
+            return _paths(servers, path, *levels[:-1])
+        bases = {"": ""}
     bare = _OUTSIDE_PATH.split(path, 1)[0]
     return tuple(f"{base}{bare}" if bare.startswith("/") else f"{base}/{bare}" for base in bases)
 

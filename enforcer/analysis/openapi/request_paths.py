@@ -21,6 +21,10 @@ _UNQUOTED: Final = "!$&'()*+,=:@~"
 _FIRST_FILLER: Final = 0x4E00
 """Begins 20,000 letters that hardly any path has."""
 
+_MANY_WAYS: Final = 1000
+"""Ways through the tries beyond which only the most general segments are sampled. Bounds time for a document of
+repeated letters, whose segments overlap in many ways."""
+
 T = TypeVar("T")
 
 
@@ -62,22 +66,25 @@ class RequestPath(NamedTuple):
         ways: list[tuple[Node[T], list[bytes]]] = [(node, []) for node in nodes]
         for index, texts in enumerate(self.segments):
             following = []
+            general = len(ways) > _MANY_WAYS
             for node, segments in ways:
                 if node.rest is not None:
                     yield [*segments, *self.sample(filler)[index:]]
-                following += [(child, [*segments, segment]) for segment, child in _continued(node, texts, filler)]
+                following += [
+                    (child, [*segments, segment]) for segment, child in _continued(node, texts, filler, general)
+                ]
             ways = following
         yield from (segments for node, segments in ways if node.here is not None or node.rest is not None)
 
 
-def _continued(node: Node[T], texts: Sequence[bytes], filler: bytes) -> Iterator[tuple[bytes, Node[T]]]:
-    """Yield the nodes that segments with these fixed texts lead to, each with such a segment."""
+def _continued(node: Node[T], texts: Sequence[bytes], filler: bytes, general: bool) -> Iterator[tuple[bytes, Node[T]]]:
+    """Yield the nodes that segments with these fixed texts lead to, each with one such segment if `general`."""
     if len(texts) == 1:
         yield from ((texts[0], child) for child in continues_with([node], texts[0]))
         return
     yield from ((literal, child) for literal, child in node.literals.items() if _matches(texts, literal))
     for affix, child in (node.affixes or {}).items():
-        yield from ((segment, child) for segment in _common(texts, affix, filler))
+        yield from ((segment, child) for segment in _common(texts, affix, filler)[: 1 if general else None])
     if node.parameter is not None:
         yield filler.join(texts), node.parameter
 

@@ -102,6 +102,8 @@ def _alternative(value: Any, schemes: Node) -> _Alternative:
                 raise OpenAPIError(Cause.SECURITY, f"a scope of {name} is {show(scope)}")
             if not is_scope(scope):
                 raise OpenAPIError(Cause.SECURITY, f"{scope!r} is not a valid scope")
+            if scope.startswith("$"):
+                raise OpenAPIError(Cause.NEEDS, f"in a rule, {scope} is the name of a scope set")
         tokens[name] = frozenset(scopes)
     return _Alternative(tokens, tuple(others))
 

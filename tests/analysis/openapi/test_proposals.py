@@ -43,6 +43,8 @@ SHOP = document(
 SHOP["servers"][0]["variables"]["port"] = {"default": 8443}
 
 
+WRITE = {"security": [{"oauth": ["w"]}]}
+
 PROPOSED = """\
 rules:
   - name: listPets
@@ -140,6 +142,9 @@ def test_operations_with_one_path_and_method_are_one_rule_that_requires_what_eac
         ({"/users/{id}": {"get": {"security": []}}}, {"/users/me": {"get": {"security": "oauth"}}}),
         ({"/t/{t}": {"post": {}}}, {"/t/{t}{u}": {"post": {"security": [{"oauth": ["publish"]}]}}}),
         ({"/a/{t}": {"put": {}}}, {"/a/b": None}),
+        ({"/a/{t}": {"head": {}}}, {"/a/b": {"GET": {}}}),
+        ({"/v1/{a}/{b}": {"get": {}}}, {"/v1/a/{x}": {"get": {**WRITE, "servers": [{"url": "/{x}"}]}}}),
+        ({"/{y}/b": {"get": {}}}, {"/a/{x}": {"get": {"security": "oauth"}}}),
     ],
 )
 def test_a_rule_that_would_allow_requests_of_an_omitted_operation_is_omitted_too(

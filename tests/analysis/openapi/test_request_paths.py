@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.analysis.openapi.request_paths import RequestPath
+from enforcer.analysis.openapi.request_paths import RequestPath, filler_for, request_target
 from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.templates import Path
 
@@ -33,10 +33,25 @@ def test_no_rule_that_matches_a_request_of_the_path_is_missed(segment: str, rule
     def reached(segments: list[bytes]) -> str | None:
         return matcher.find(segments, b"GET", b"")
 
-    some_texts = {reached([text]) for text in SHORT if Matcher([(pattern("/a"), 1)]) and belongs(path, text)}
+    some_texts = {reached([text]) for text in SHORT if belongs(path, text)}
     samples = {reached(sample) for sample in path.samples(matcher.roots(b""), filler)}
     assert some_texts <= samples
     assert all(belongs(path, sample[0]) for sample in path.samples(matcher.roots(b""), filler))
+
+
+def test_a_document_of_repeated_letters_takes_bounded_time() -> None:
+    """The number of ways through the tries does not grow with the power of the depth."""
+    path = RequestPath.parse("/".join(["", *["a" * 30 + "{x}" + "a" * 30] * 12]))
+    matcher = Matcher([(pattern("/".join(["", *["a" * 20 + f"{{x{n}}}" + "a" * 20 for n in range(12)]])), 1)])
+    assert 0 < len([*path.samples(matcher.roots(b""), b"z")]) < 100_000
+
+
+def test_a_filler_is_in_no_path() -> None:
+    """Not even percent-encoded, so that no rule can tell it from other characters."""
+    first = filler_for([])
+    others = filler_for([f"/{first.decode()}", "/%E4%B8%81"])
+    assert others not in (first, b"\xe4\xb8\x81")
+    assert request_target([b"a b", others]).startswith("/a%20b/%E4%B8")
 
 
 def belongs(path: RequestPath, text: bytes) -> bool:
