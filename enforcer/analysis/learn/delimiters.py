@@ -19,6 +19,7 @@ _NAMES: Final = {
     b"%": "percent",
 }
 _DELIMITER: Final = re.compile(rb"[/\\;?#%]")
+_SENT: Final = re.compile(r"[;\\]")
 _SEPARATOR: Final = re.compile(rb"[/\\]")
 
 
@@ -27,17 +28,20 @@ def has_delimiter(segment: bytes) -> bool:
     return _DELIMITER.search(segment) is not None
 
 
-def kept_delimiters(segments: Sequence[bytes]) -> tuple[str, ...]:
+def kept_delimiters(path: str, segments: Sequence[bytes]) -> tuple[str, ...]:
     """Return what a rule's `encoded` must have for an ambiguous path; empty if that would not make it unambiguous.
 
-    The segments are decoded once. No key makes a path with dot segments pass, nor one with empty segments.
+    The segments are those of the path, decoded once. No key makes a path with dot segments pass, nor one with empty
+    segments. A delimiter that was sent as it is, as in `/login;session=7`, is probably no part of an identifier.
     """
+    if _SENT.search(path):
+        return ()
     having = [segment for segment in segments if has_delimiter(segment)]
     if not having or not all(part.strip(b". ") for segment in having for part in _SEPARATOR.split(segment)):
         return ()
-    path = "/".join(["", *(quote_from_bytes(_DELIMITER.sub(b"-", segment)) for segment in segments)])
+    plain = "/".join(["", *(quote_from_bytes(_DELIMITER.sub(b"-", segment)) for segment in segments)])
     try:
-        _, ambiguous = read_path(path.encode())
+        _, ambiguous = read_path(plain.encode())
     except MalformedRequestError:
         return ()
     delimiters = {match for segment in having for match in _DELIMITER.findall(segment)}

@@ -116,7 +116,7 @@ class Learner:
 
     def _take_ambiguous(self, record: LogLine) -> None:
         segments = _segments(record.path)
-        delimiters = kept_delimiters(segments)
+        delimiters = kept_delimiters(record.path, segments)
         if delimiters:
             use = MethodUse(1, delimiters=Counter([delimiters]))
             self._encoded.at(segments).record(("", _method(record)), use)
@@ -181,7 +181,7 @@ def _use(record: LogLine, written: tuple[str, ...], segments: list[bytes]) -> Me
         clients=set() if record.client_id is None else {record.client_id},
         holders={(record.client_id, record.subject)},
         own=Counter([depth for depth, segment in enumerate(segments) if segment == subject]),
-        delimiters=Counter([delimiters] if (delimiters := kept_delimiters(segments)) else []),
+        delimiters=Counter([delimiters] if (delimiters := kept_delimiters(record.path, segments)) else []),
     )
 
 
@@ -198,7 +198,7 @@ def _skip_reason(record: LogLine) -> str:
     if record.reason == Reason.PREFLIGHT:
         return "CORS preflights"
     segments, ambiguous = _read(record.path)
-    if ambiguous and (record.scopes is None or not kept_delimiters(segments)):
+    if ambiguous and (record.scopes is None or not kept_delimiters(record.path, segments)):
         return _AMBIGUOUS
     if record.reason in NO_ANSWER:
         return "requests whose token could not be verified"

@@ -27,11 +27,14 @@ MAX_TEMPLATES: Final = 20_000
 _ENDINGS: Final = 3
 """Maximum number of different endings of the segments at one position that are part of the path."""
 _VERSION_REQUESTS: Final = 20
-"""Minimum number of requests that show that a short number, which never varies, is part of the path: `/api/2`."""
+"""Minimum number of requests that show that a version, which never varies, is part of the path: `/api/2`."""
+_VERSION: Final = re.compile(rb"[0-9]{1,2}|[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?")
+"""A short number, or a date: `/api/2024-01`."""
 
-# Numbers, UUIDs (RFC 9562), digests and other keys: hexadecimal with a digit, or long with letters and digits
+# Numbers, dates (RFC 3339), e-mail addresses, UUIDs (RFC 9562), digests and other keys: hexadecimal with a digit, or
+# long with letters and digits
 _IDENTIFIER: Final = (
-    rb"[0-9]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[^.:]*[0-9])[0-9a-f]{8,}"
+    rb"[0-9]+|[0-9]{4}-[0-9]{2}(?:-[0-9]{2}(?:T[0-9:.+-]+Z?)?)?|[^@:]+@[^@:]+\.[a-z]+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[^.:]*[0-9])[0-9a-f]{8,}"
     rb"|(?=[^.:]*[0-9])(?=[^.:]*[a-z])[0-9a-z_-]{20,}"
 )
 _ENDING: Final = rb"[.:][a-z][0-9a-z]*"
@@ -165,9 +168,9 @@ class _Node(Generic[U]):
     def _restore_version(self) -> None:
         """Make a parameter that never varied a literal again, if it is more probably the version of an API."""
         node = self.children.get(None)
-        if node is None or node.segment is None or len(node.segment) > 2 or not node.segment.isdigit():
+        if node is None or node.segment is None or node.segment in self.children:
             return
-        if node.segment in self.children:
+        if not _VERSION.fullmatch(node.segment):
             return
         if sum(use.count for _, use in node.uses()) >= _VERSION_REQUESTS:
             self.children[node.segment] = self.children.pop(None)

@@ -75,7 +75,7 @@ class MethodUse:
     @property
     def conditions(self) -> Scopes:
         """The scopes that all tokens had, except those that say nothing about an API."""
-        return (self.common or frozenset()) - _OF_IDENTITY
+        return _of_api(self.common or frozenset())
 
     def stands_out(self, whole: MethodUse) -> bool:
         """Return whether its tokens had a scope in common that is improbable for tokens of the whole."""
@@ -110,12 +110,17 @@ class MethodUse:
                 return ScopeNeed()
             return ScopeNeed((), tuple(sorted(chosen)), rest.total())
         together = frozenset.intersection(*(scopes for scopes in self.tokens if chosen[0] in scopes))
-        return ScopeNeed(_narrowest(together - _OF_IDENTITY, population), (), rest.total())
+        return ScopeNeed(_narrowest(_of_api(together), population), (), rest.total())
 
     def own_depth(self) -> int | None:
         """Return the depth of the path segment that was always the subject of the token; None if there is none."""
         always = [depth for depth, count in self.own.items() if count == self.count >= _OWN]
         return min(always) if always and len(self.holders) > 1 else None
+
+
+def _of_api(scopes: Scopes) -> Scopes:
+    """Return the scopes that can be conditions: in a rule, `$name` is the name of a scope set."""
+    return frozenset(scope for scope in scopes - _OF_IDENTITY if not scope.startswith("$"))
 
 
 def _narrowest(scopes: Scopes, population: Collection[Scopes]) -> tuple[str, ...]:
@@ -128,7 +133,7 @@ def _most_frequent(tokens: Counter[Scopes]) -> str | None:
     """Return the scope that most tokens have; None if none has a scope that can be a condition."""
     counts = Counter[str]()
     for scopes, count in tokens.items():
-        for scope in scopes - _OF_IDENTITY:
+        for scope in _of_api(scopes):
             counts[scope] += count
     return min(((-count, scope) for scope, count in counts.items()), default=(0, None))[1]
 
@@ -185,7 +190,7 @@ class TemplateUse:
             # Of tokens that vary too much, only what they have in common is known.
             tokens = {use.conditions: use.count} if use.tokens is None else use.tokens
             for scopes, count in tokens.items():
-                for scope in scopes - _OF_IDENTITY:
+                for scope in _of_api(scopes):
                     traits[method, scope] += count
         return traits
 

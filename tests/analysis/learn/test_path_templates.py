@@ -51,6 +51,11 @@ def templates(paths: Iterable[str]) -> dict[str, int]:
         ("/a/7/", "/a/{id}/"),
         ("/a/123e4567-e89b-12d3-a456-426614174000", "/a/{id}"),
         ("/a/DEADBEEF0", "/a/{id}"),
+        ("/a/2026-11-30/b", "/a/{id}/b"),
+        ("/a/2026-11-30T10:00:00Z", "/a/{id}"),
+        ("/a/2026-11.csv", "/a/{id}.csv"),
+        ("/a/alice@mail.example.org", "/a/{id}"),
+        ("/@scope/name", "/@scope/name"),
         ("/a/deadbeef", "/a/deadbeef"),
         ("/a/0f", "/a/0f"),
         ("/a/cus_NffrFeUfNV2Hib0000", "/a/{id}"),
@@ -61,7 +66,7 @@ def templates(paths: Iterable[str]) -> dict[str, int]:
     ],
 )
 def test_a_segment_that_looks_like_an_identifier_is_a_parameter(path: str, template: str) -> None:
-    """Numbers, UUIDs, digests and long keys; other segments are written as literals of a rule."""
+    """Numbers, dates, addresses, UUIDs, digests and long keys; other segments are written as literals of a rule."""
     assert templates([path]) == {template: 1}
 
 
@@ -204,9 +209,10 @@ def test_values_that_are_the_subject_become_a_parameter() -> None:
     assert generalized({**own, "/users/all": Record(("GET", "r"))}) == ["/users/all", "/users/{id}"]
 
 
-def test_a_short_number_that_never_varies_is_a_version() -> None:
+@pytest.mark.parametrize("version", ["2", "2024-01", "2022-11-28"])
+def test_a_short_number_or_date_that_never_varies_is_a_version(version: str) -> None:
     """If there are enough requests to tell."""
-    below = {f"/api/2/{name}": Record(*[("GET", name)] * 3) for name in NAMES}
-    assert "/api/2/start" in generalized(below)
+    below = {f"/api/{version}/{name}": Record(*[("GET", name)] * 3) for name in NAMES}
+    assert f"/api/{version}/start" in generalized(below)
     assert "/api/{id}/start" in generalized({**below, "/api/3/x": Record(("GET", "r"))})
     assert generalized({"/orders/7": Record(("GET", "r"))}) == ["/orders/{id}"]

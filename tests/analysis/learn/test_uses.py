@@ -94,3 +94,9 @@ def _sum(*uses: MethodUse) -> MethodUse:
     for each in uses:
         whole.add(each)
     return whole
+
+
+def test_the_name_of_a_scope_set_is_no_condition() -> None:
+    """In a rule, `$name` would stand for other scopes."""
+    use = MethodUse(2, frozenset({"$x"}), Counter({frozenset({"$x"}): 1, frozenset({"$x", "a"}): 1}))
+    assert use.need(Counter()) == ScopeNeed()
