@@ -113,8 +113,8 @@ build/apps/.ready: tests/apps/requirements.txt
 apps: $(VENV)/.ready build/apps/.ready ## Run real apps and their clients, straight and through the enforcer (one: PYTEST_ARGS="-k git"); installs them
 	@APPS=$(CURDIR)/build/apps/bin/python $(BIN)/pytest tests/apps $(PYTEST_ARGS)
 
-e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway)
-	@$(BIN)/python -m e2e.pods $(PART)
+e2e-pods: $(VENV)/.ready ## Run the demo's manifests as real pods, and try what must be so (Linux, root; one: PART=gateway; COMPILED=false)
+	@$(BIN)/python -m e2e.pods $(PART) $(if $(filter false,$(COMPILED)),--interpreted)
 
 e2e-cluster: $(VENV)/.ready ## Have a bare API server take all objects, webhook in force (Linux, root, etcd, Go, kubectl)
 	@$(BIN)/python -m e2e.cluster

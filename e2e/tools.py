@@ -69,20 +69,26 @@ def attempt(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program that may fail; `text` is its standard input."""
-    return subprocess.run(  # noqa: S603 - our own command lines
-        [*map(str, command)],
-        input=text,
-        stdin=subprocess.DEVNULL if text is None else None,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT,
-        env={**os.environ, **(environment or {})},
-        cwd=folder,
-        check=False,
-    )
+    """Run a program that may fail; `text` is its standard input. Raises ToolError if it does not end."""
+    try:
+        return subprocess.run(  # noqa: S603 - our own command lines
+            [*map(str, command)],
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"{' '.join(map(str, command))}\ndid not end within {_TIMEOUT:.0f} s") from None
 
 
 def polite(command: Sequence[str | Path]) -> list[str]:
-    """Return the command with the lowest priority, so that other processes are not slowed down."""
-    return ["nice", "-n", "19", *map(str, command)]
+    """Return the command with a low priority, so that other processes are slowed down little.
+
+    The lowest one would get almost no time on a busy machine, and reach the timeout.
+    """
+    return ["nice", "-n", "5", *map(str, command)]

@@ -29,7 +29,8 @@ _PARTS: Final[dict[str, Callable[[Proof, Podman, Path], None]]] = {
 
 @click.command()
 @click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(_PARTS)))
-def main(parts: Sequence[str]) -> None:
+@click.option("--compiled/--interpreted", default=True, show_default=True, help="Compile the request path.")
+def main(parts: Sequence[str], compiled: bool) -> None:
     """Run real pods and test them; PARTs are namespaces, gateway and sidecars (default: all).
 
     Requires Linux, root, and some packages; missing ones are listed. The first run creates a base image and builds the
@@ -40,8 +41,9 @@ def main(parts: Sequence[str]) -> None:
         demand(*TOOLS)
         podman = Podman(BUILD)
         proof.part("The image")
-        size = build_image(podman, BUILD)
-        proof.note(f"{IMAGE}, from the Dockerfile, on a Debian base: {size / 1e6:.0f} MB without the base")
+        size = build_image(podman, BUILD, compiled)
+        kind = "compiled" if compiled else "interpreted"
+        proof.note(f"{IMAGE}, {kind}, from the Dockerfile, on a Debian base: {size / 1e6:.0f} MB without the base")
     except ToolError as error:
         click.echo(error, err=True)
         sys.exit(2)

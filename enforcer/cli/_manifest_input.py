@@ -20,10 +20,17 @@ _ENDINGS: Final = {".yaml", ".yml", ".json"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _only_stdin(context: click.Context, parameter: click.Parameter, word: str | None) -> str | None:
+    """Return the argument, which can be `-` only: a file without an option may be meant for another one."""
+    if word not in (None, "-"):
+        raise click.UsageError(f"name a file with an option: -f {word}", context)
+    return word
+
+
 def inputs_options(function: F) -> F:
     """Add the options for the input."""
     text = "File or folder with manifests, or - for standard input. Repeatable."
-    stdin = click.argument("stdin", metavar="[-]", required=False, type=click.Choice(["-"]))
+    stdin = click.argument("stdin", metavar="[-]", required=False, callback=_only_stdin)
     files = click.option("-f", "--filename", "filenames", multiple=True, metavar="FILE", help=text)
     recursive = click.option("-R", "--recursive", is_flag=True, help="Read folders recursively.")
     return stdin(files(recursive(function)))

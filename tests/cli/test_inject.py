@@ -74,6 +74,7 @@ def test_files_and_folders_are_read_in_their_order(tmp_path: Path) -> None:
     ("arguments", "why"),
     [
         ([], "no input; give"),
+        (["app.yaml"], "name a file with an option: -f app.yaml"),
         (["-f", "https://example.org/app.yaml"], "URLs are not supported"),
         (["-f", "nowhere.yaml"], "nowhere.yaml: cannot be read: No such file or directory"),
         (["-f", "."], "this folder contains no manifest (.yaml, .yml, .json)"),
