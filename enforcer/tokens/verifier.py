@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from math import ceil
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from enforcer.counters import IntrospectionMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure
@@ -106,7 +106,19 @@ class TokenVerifier:
         raise NotImplementedError
 
 
-_Waiting = tuple[VerificationListener, LookupOptions]
+class _Introspection:
+    """An introspection that is under way, and the requests that wait for it.
+
+    `started` is when it began, and `purges` the number of purges of the cache then; `ended`: its outcome was reported.
+    """
+
+    __slots__ = ("ended", "purges", "started", "waiting")
+
+    def __init__(self, purges: int) -> None:
+        self.waiting: list[tuple[VerificationListener, LookupOptions]] = []
+        self.purges: Final = purges
+        self.started: Final = time.perf_counter()
+        self.ended = False
 
 
 class CachingVerifier(TokenVerifier):
@@ -138,7 +150,7 @@ class CachingVerifier(TokenVerifier):
         metrics.circuit_open = source.circuit_open
         self._clock = clock
         self._retry_after = retry_after
-        self._waiting: dict[bytes, list[_Waiting]] = {}
+        self._pending: dict[bytes, _Introspection] = {}  # the last one of each key that has not ended
 
     def verify(
         self, token: bytes, now: float, listener: VerificationListener, options: LookupOptions
@@ -148,17 +160,18 @@ class CachingVerifier(TokenVerifier):
         if entry is not None and (options.max_age is None or now - entry.fetched_at <= options.max_age):
             if entry.refresh_at <= now:
                 entry.refresh_at = NEVER
-                if key not in self._waiting:
+                if key not in self._pending:
                     self._introspect(key, Lookup(token, listener.client, known=True), None, options)
             if isinstance(entry.result, ActiveToken):
                 self._metrics.hits += 1
             else:
                 self._metrics.negative_hits += 1
             return entry
-        waiting = self._waiting.get(key)
-        if waiting is not None:
+        pending = self._pending.get(key)
+        # After a purge, no request may get a result that the server may have given before it.
+        if pending is not None and pending.purges == self._cache.purges:
             self._metrics.coalesced += 1
-            waiting.append((listener, options))
+            pending.waiting.append((listener, options))
             return None
         known = self._cache.get_stale(key, now) is not None
         if not known:
@@ -194,47 +207,40 @@ class CachingVerifier(TokenVerifier):
     def _introspect(
         self, key: bytes, lookup: Lookup, listener: VerificationListener | None, options: LookupOptions
     ) -> VerificationOutcome | None:
-        waiting = self._waiting[key] = [] if listener is None else [(listener, options)]
+        pending = self._pending[key] = _Introspection(self._cache.purges)
+        if listener is not None:
+            pending.waiting.append((listener, options))
         self._metrics.in_flight += 1
-        started = time.perf_counter()
-        purges = self._cache.purges
         try:
-            on_result = partial(self._on_introspected, key, lookup.client, waiting, started, purges)
+            on_result = partial(self._on_introspected, key, lookup.client, pending)
             result = self._source.introspect(lookup, on_result)
         except Exception:  # noqa: BLE001 - after any error, no request must wait forever
             _log.exception("internal error")
             result = IntrospectionError(IntrospectionFailure.UNAVAILABLE, "it could not be asked")
         if result is None:
             return None
-        del self._waiting[key]
-        outcome = self._record(key, lookup.client, started, purges, result)
+        outcome = self._end(key, lookup.client, pending, result)
         if listener is None or not isinstance(outcome, VerificationFailure):
             return outcome
         return self._in_outage(outcome, key, options)
 
-    def _on_introspected(
-        self,
-        key: bytes,
-        client: str,
-        waiting: list[_Waiting],
-        started: float,
-        purges: int,
-        result: IntrospectionOutcome,
-    ) -> None:
-        if self._waiting.get(key) is not waiting:
+    def _on_introspected(self, key: bytes, client: str, pending: _Introspection, result: IntrospectionOutcome) -> None:
+        if pending.ended:
             return  # the source raised after it had begun: the failure was reported then
-        del self._waiting[key]
-        outcome = self._record(key, client, started, purges, result)
-        for listener, options in waiting:
+        outcome = self._end(key, client, pending, result)
+        for listener, options in pending.waiting:
             if isinstance(outcome, VerificationFailure):
                 listener.on_verification(self._in_outage(outcome, key, options))
             else:
                 listener.on_verification(outcome)
 
-    def _record(
-        self, key: bytes, client: str, started: float, purges: int, result: IntrospectionOutcome
+    def _end(
+        self, key: bytes, client: str, pending: _Introspection, result: IntrospectionOutcome
     ) -> VerificationOutcome:
         """Record the result in the metrics, the log and the cache."""
+        pending.ended = True
+        if self._pending.get(key) is pending:
+            del self._pending[key]
         metrics = self._metrics
         metrics.in_flight -= 1
         identity = b""
@@ -252,7 +258,7 @@ class CachingVerifier(TokenVerifier):
             _log.warning("a token cannot be verified: %s: %s; see enforcer doctor", kind, result.detail)
             retry_after = self._retry_after if result.retry_after is None else max(ceil(result.retry_after), 1)
             return VerificationFailure(result.reason, retry_after, str(result))
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - pending.started
         metrics.duration.observe(seconds)
         state = "active" if isinstance(result, ActiveToken) else "inactive"
         _log.debug("authorization server %s: a token is verified in %.1f ms: %s", self._name, seconds * 1000, state)
@@ -260,7 +266,7 @@ class CachingVerifier(TokenVerifier):
         if isinstance(result, RejectedToken):
             self._report_rejection(result.fault)
         entry = self._cache.put(key, result, identity, self._clock(), client)
-        if purges != self._cache.purges:
+        if pending.purges != self._cache.purges:
             self._cache.drop(key)  # the purge may have been for this very token
         return entry
 

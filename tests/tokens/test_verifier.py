@@ -299,6 +299,23 @@ def test_a_result_requested_before_a_purge_is_not_cached(selector: str) -> None:
     assert bed.calls == 2
 
 
+@pytest.mark.parametrize("selector", ["token", "subject"])
+def test_a_request_after_a_purge_waits_for_no_earlier_introspection(selector: str) -> None:
+    """Its result may be from before the revocation, and the purge would not end a stream that begins with it."""
+    bed = Bed()
+    before = bed.look(wait=True)
+    if selector == "token":
+        bed.verifier.purge(b"good")
+    else:
+        sum(bed.cache.purge(subject="joe"))
+    after = bed.look(wait=True)
+    coalesced = bed.look(wait=True)
+    assert bed.calls == 2
+    bed.source.respond()
+    assert [active(client) for client in (before, after, coalesced)] == [True] * 3
+    assert bed.metrics.in_flight == 0
+
+
 def test_an_exception_of_the_source_leaves_no_request_waiting() -> None:
     """The waiting request gets an error, and the next one does not wait for the failed call."""
     bed = Bed()
