@@ -3,7 +3,8 @@
 1. Each listener has one contract. Fields of other contracts are ignored, because the client may have sent them, and
    counted (`ignored_fields`).
 2. Method, target and host are never assumed: a field that is missing, repeated or not valid is an error.
-3. The target is read later, by the same parser as the proxy's own (`proxy.authorize`).
+3. A request with a second target must name it: the proxy may not pass the field on, and forward it all the same.
+4. The target is read later, by the same parser as the proxy's own (`proxy.authorize`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.head import RequestHead, SpecialFields
-from enforcer.proxy.other_targets import OtherTargets, read_other_targets
+from enforcer.proxy.other_targets import COPYING, OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import FOLD, HOST, METHODS, OWS, FieldKind
@@ -35,7 +36,7 @@ class Contract(NamedTuple):
 
     `url`: the target field is an absolute URL, and names scheme and host too. `forwarded` are the forwarding fields
     that the proxy sets itself, and that are believed therefore. `unread` are fields of other contracts that the proxy
-    sets too, and that are not reported therefore.
+    sets too, and that are not reported therefore. `joins`: of a repeated field, the proxy makes a list with commas.
     """
 
     method: bytes = b""
@@ -44,12 +45,13 @@ class Contract(NamedTuple):
     url: bool = False
     forwarded: frozenset[bytes] = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
     unread: frozenset[bytes] = frozenset()
+    joins: bool = False
 
 
 _WITH_HOST: Final = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
 CONTRACTS: Final[Mapping[str, Contract]] = {
     "nginx": Contract(b"x-original-method", b"x-original-uri"),
-    "haproxy": Contract(b"x-original-method", b"x-original-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
+    "haproxy": Contract(b"x-original-method", b"x-original-uri", b"x-forwarded-host", forwarded=_WITH_HOST, joins=True),
     "ingress-nginx": Contract(
         b"x-original-method",
         b"x-original-url",
@@ -58,7 +60,7 @@ CONTRACTS: Final[Mapping[str, Contract]] = {
         unread=frozenset({b"x-original-uri"}),  # with the annotation auth-method
     ),
     "forwarded": Contract(b"x-forwarded-method", b"x-forwarded-uri", b"x-forwarded-host", forwarded=_WITH_HOST),
-    "request": Contract(),
+    "request": Contract(joins=True),
 }
 """The contracts by the name in a configuration."""
 _DESCRIBING: Final = frozenset(name for contract in CONTRACTS.values() for name in contract[:2] if name)
@@ -71,12 +73,13 @@ def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHea
     Its `refusal` is set if the carrier does not describe exactly one request. Framing, keep-alive and version, which
     belong to the connection, are the carrier's.
     """
-    if carrier.special is None and not contract.method and carrier.host:
+    if carrier.special is None and not contract.method and carrier.host and carrier.method not in COPYING:
         return carrier  # the common case of `request`: it is the client's own
     special: SpecialFields = carrier.special or {}
     others: OtherTargets = ()
     try:
         method, target, host, forwarded = _describe(contract, carrier)
+        check_destination(method, special, joined=contract.joins)
         if _DESTINATION in special or _METHOD_OVERRIDE in special:
             others = read_other_targets(method, target, host, special)
     except MalformedRequestError as error:
@@ -103,6 +106,22 @@ def check_method(method: bytes) -> None:
     """Raise MalformedRequestError if the proxy's parser does not know a method, which it answers 501 too."""
     if method not in _METHODS:
         raise MalformedRequestError("request line", "unknown method", 501)
+
+
+def check_destination(method: bytes, special: SpecialFields, *, joined: bool) -> None:
+    """Raise MalformedRequestError if a request that copies or moves does not name one destination.
+
+    `joined`: repeated fields are joined, so that a value with a comma may be several, of which an app may take any.
+    """
+    if method not in COPYING:
+        overrides = special.get(_METHOD_OVERRIDE, ())
+        if not any(value.strip(OWS).upper() in COPYING for _, value in overrides):
+            return
+    destinations = special.get(_DESTINATION, ())
+    if not destinations:
+        raise MalformedRequestError("Destination", "missing; the proxy must pass it on")
+    if joined and any(b"," in value for _, value in destinations):
+        raise MalformedRequestError("Destination", "more than one, or with a comma")
 
 
 def refused(carrier: RequestHead, refusal: Refusal) -> RequestHead:

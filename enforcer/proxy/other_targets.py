@@ -12,7 +12,8 @@ from enforcer.wire.fields import OWS, TOKEN, FieldKind
 OtherTargets = tuple[tuple[bytes, bytes], ...]
 """Pairs of a method and a target in origin form, each of which must be allowed too."""
 
-_COPYING: Final = (b"COPY", b"MOVE")
+COPYING: Final = (b"COPY", b"MOVE")
+"""The methods with a Destination."""
 _WRITING: Final = b"PUT"
 """The method that a destination is authorized for: a client that may not write there may not move anything there."""
 _MAX_METHOD: Final = 32
@@ -39,7 +40,7 @@ def read_other_targets(
             methods.append(override)
             others.append((override, target))
     destinations = special.get(FieldKind.DESTINATION, ())
-    if destinations and any(name in _COPYING for name in methods):
+    if destinations and any(name in COPYING for name in methods):
         if len(destinations) != 1:
             raise MalformedRequestError("Destination", "more than one")
         others.append((_WRITING, _path(destinations[0][1].strip(OWS), host)))

@@ -117,6 +117,27 @@ def test_an_unknown_method_is_answered_as_by_the_proxy(name: str, method: bytes)
     assert status(judged(name, CARRIERS[name](method, b"/a", b"app", []))) == 501
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("method", "fields"), [(b"MOVE", []), (b"COPY", []), (b"POST", [(b"X-HTTP-Method-Override", b"move")])]
+)
+def test_a_move_without_its_destination_is_refused(name: str, method: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    """The proxy may not pass the field on, and forward it: then a target would not be decided on."""
+    head = judged(name, CARRIERS[name](method, b"/a", b"app", fields))
+    assert (status(head), fault(head)) == (400, "Destination: missing; the proxy must pass it on")
+    destination = (b"Destination", b"http://app/b")
+    assert judged(name, CARRIERS[name](method, b"/a", b"app", [*fields, destination])).refusal is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_destination_that_may_be_two_is_refused(name: str) -> None:
+    """HAProxy's script and Envoy join repeated fields, of which an app may take any; the others pass them as sent."""
+    joined = judged(name, CARRIERS[name](b"MOVE", b"/a", b"app", [(b"Destination", b"/b, /admin/c")]))
+    assert status(joined) == (400 if name in ("haproxy", "request") else None)
+    twice = judged(name, CARRIERS[name](b"MOVE", b"/a", b"app", [(b"Destination", b"/b"), (b"Destination", b"/c")]))
+    assert status(twice) == 400
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("nginx", "request")])
 @pytest.mark.parametrize("host", [b"", b"a b", b"user@app", b"app:port"])
 def test_a_host_that_is_none_is_refused(name: str, host: bytes) -> None:

@@ -49,7 +49,7 @@ def test_an_example_is_valid(thing: Object) -> None:
 
 @pytest.mark.parametrize("name", sorted(charts.CI))
 def test_the_objects_of_the_chart_are_valid(name: str) -> None:
-    """Those that one of the definitions describes."""
+    """As far as one of the definitions describes them."""
     things = [thing for thing in charts.objects(charts.values(name)) if definitions().knows(thing)]
     assert [fault for thing in things for fault in definitions().faults(thing)] == []
 

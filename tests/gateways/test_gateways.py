@@ -120,6 +120,16 @@ def test_methods(stack: Stack) -> None:
     assert ask(stack, "/read/x", method="OPTIONS").status == 403
 
 
+def test_another_target_that_a_field_names_is_decided_on_too(stack: Stack) -> None:
+    """An app that honours it serves another request than the one that the request line describes."""
+    override = ("X-HTTP-Method-Override", "POST")
+    assert ask(stack, "/read/x", override, token="good-token").status == 403
+    written, denied = ("Destination", "/write/y"), ("Destination", "/admin/y")
+    assert ask(stack, "/write/x", written, token="good-token", method="MOVE").status == 200
+    for destinations in ([denied], [written, denied], [denied, written], []):
+        assert ask(stack, "/write/x", *destinations, token="good-token", method="MOVE").status in (400, 403, 503)
+
+
 def test_a_websocket(stack: Stack) -> None:
     """The upgrade is decided like any request; then the gateway copies bytes."""
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")]

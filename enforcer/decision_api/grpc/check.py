@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from enforcer.decision_api.contracts import check_method
+from enforcer.clients import UNKNOWN
+from enforcer.decision_api.contracts import check_destination, check_method
 from enforcer.decision_api.grpc.protobuf import Field, integer, message, read, repeated, single, text
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy.forwarding import Forwarding
@@ -26,6 +27,8 @@ _FORWARDED: Final = int(FieldKind.FORWARDED)
 
 _PEM: Final = re.compile(rb"\s*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 _SCHEMES: Final = (b"http", b"https")
+_WEBSOCKET: Final = b"websocket"
+"""Any upgrade is taken for one: the only protocol that pages can ask for."""
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _OF_FRAMING: Final = frozenset({b"host", b"transfer-encoding", b"connection", b"upgrade", b"keep-alive"})
 """Fields that Envoy has read already; it sends Host as an attribute."""
@@ -60,20 +63,33 @@ def read_check(data: bytes, forwarding: Forwarding, limits: Limits) -> RequestHe
         raise MalformedRequestError("host", "missing, or not a host")
     if scheme not in _SCHEMES:
         raise MalformedRequestError("scheme", "missing, or not http or https")
+    _check_query(path, single(http, 7), single(http, 8))
     builder = HeadBuilder(forwarding)
     builder.on_url(path)
     builder.on_header(b"Host", host)
-    for name, value in _header_fields(http):
+    raw = read(single(http, 13))
+    upgrade: bytes | None = None
+    for name, value in _header_fields(http, raw):
+        if name.lower() == b"upgrade":
+            upgrade = _WEBSOCKET
+        if name.startswith(b":") or name.lower() in _OF_FRAMING:
+            continue
         if TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
             raise MalformedRequestError("headers", "a name or value that HTTP does not have")
         builder.on_header(name, value.strip(OWS))
     head = builder.build_special(method, True, limits, True, "1.1", False)
-    return _with_peer(head, scheme, _address(source), _certificate(single(source, 5)))
+    check_destination(method, head.special or {}, joined=not raw)
+    return _with_peer(head, scheme, _address(source), _certificate(single(source, 5)), upgrade)
 
 
-def _header_fields(http: list[Field]) -> list[tuple[bytes, bytes]]:
-    """Return the header fields in order: as sent (`encode_raw_headers`), or joined by name."""
-    raw = read(single(http, 13))
+def _check_query(path: bytes, query: bytes, fragment: bytes) -> None:
+    """Raise MalformedRequestError if there is more of the target than the path has. Envoy leaves the others empty."""
+    if fragment or (query and query != path.partition(b"?")[2]):
+        raise MalformedRequestError("query", "not in the path")
+
+
+def _header_fields(http: list[Field], raw: list[Field]) -> list[tuple[bytes, bytes]]:
+    """Return the header fields in order: `raw`, as sent (`encode_raw_headers`), or else joined by name."""
     pairs: list[tuple[bytes, bytes]] = []
     if raw:
         for entry in repeated(raw, 1):
@@ -83,12 +99,15 @@ def _header_fields(http: list[Field]) -> list[tuple[bytes, bytes]]:
         for entry in repeated(http, 3):
             fields = read(entry)
             pairs.append((single(fields, 1), single(fields, 2)))
-    return [(name, value) for name, value in pairs if not name.startswith(b":") and name.lower() not in _OF_FRAMING]
+    return pairs
 
 
 def _address(source: list[Field]) -> bytes:
-    """Return the address of the peer that Envoy sees; empty for a Unix socket."""
-    return single(read(single(read(single(source, 1)), 1)), 2)
+    """Return the address of the peer that Envoy sees; `UNKNOWN` for a Unix socket, as for the proxy's own clients.
+
+    An empty one would leave the choice to X-Forwarded-For, which the client may have written.
+    """
+    return single(read(single(read(single(source, 1)), 1)), 2) or UNKNOWN.encode()
 
 
 def _certificate(encoded: bytes) -> bytes | None:
@@ -104,7 +123,9 @@ def _certificate(encoded: bytes) -> bytes | None:
     raise MalformedRequestError("source.certificate", "not a URL-encoded certificate in PEM")
 
 
-def _with_peer(head: RequestHead, scheme: bytes, address: bytes, certificate: bytes | None) -> RequestHead:
+def _with_peer(
+    head: RequestHead, scheme: bytes, address: bytes, certificate: bytes | None, upgrade: bytes | None
+) -> RequestHead:
     """Return a head with what Envoy itself knows of its client, instead of what the client says of itself."""
     special: dict[int, list[tuple[bytes, bytes]]] = {
         kind: list(fields) for kind, fields in (head.special or {}).items() if kind not in (_CERTIFICATE, _FORWARDED)
@@ -124,6 +145,7 @@ def _with_peer(head: RequestHead, scheme: bytes, address: bytes, certificate: by
         special=special,
         keep_alive=True,
         has_body=head.has_body,
+        upgrade=upgrade,
         others=head.others,
         refusal=head.refusal,
     )

@@ -95,6 +95,51 @@ def test_a_message_that_describes_no_request_is_refused(changes: dict[str, Any],
     assert fault.value.status == status
 
 
+def test_a_client_behind_a_unix_socket_is_unknown() -> None:
+    """Envoy has no address of it, and X-Forwarded-For may be the client's own."""
+    described = head(check_request(b"GET", b"/", b"app", [(b"x-forwarded-for", b"10.0.0.1")], address=b""))
+    assert special(described, FieldKind.FORWARDED)[0] == (b"X-Forwarded-For", b"10.0.0.1, unknown")
+
+
+def test_an_upgrade_is_known() -> None:
+    """A cookie is accepted from fewer pages with it."""
+    fields = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+    assert head(check_request(b"GET", b"/", b"app", fields)).upgrade == b"websocket"
+    assert head(check_request(b"GET", b"/", b"app")).upgrade is None
+
+
+@pytest.mark.parametrize(
+    ("parts", "refused"), [({7: b""}, False), ({7: b"a=b"}, False), ({7: b"a=c"}, True), ({8: b"part"}, True)]
+)
+def test_the_query_is_that_of_the_path(parts: dict[int, bytes], refused: bool) -> None:
+    """Envoy leaves both attributes empty. Another caller may not, and forward what the path does not have."""
+    attributes = decode(decode(check_request(b"GET", b"/x?a=b", b"app"))[1][0])
+    request = decode(attributes[4][0])
+    http = request[2][0] + b"".join(part(number, value) for number, value in parts.items())
+    data = part(1, part(4, part(2, http)))
+    if refused:
+        with pytest.raises(MalformedRequestError):
+            head(data)
+    else:
+        assert head(data).target == b"/x?a=b"
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_move_has_one_destination(raw: bool) -> None:
+    """Without `encode_raw_headers`, Envoy joins repeated fields, of which an app may take any."""
+
+    def status(*destinations: bytes) -> int | None:
+        fields = [(b"destination", destination) for destination in destinations]
+        try:
+            refusal = head(check_request(b"MOVE", b"/a", b"app", fields, raw=raw)).refusal
+        except MalformedRequestError as error:
+            return error.status
+        return None if refusal is None else refusal.status
+
+    assert [status(), status(b"/b"), status(b"/b", b"/admin")] == [400, None, 400]
+    assert status(b"/b,/c") == (None if raw else 400)
+
+
 @pytest.mark.parametrize("data", [b"", part(1, b""), part(1, 5), check_request(b"GET", b"/", b"app") * 2])
 def test_another_message_is_refused(data: bytes) -> None:
     """Also two of them, which would be merged by the format's own rules."""
