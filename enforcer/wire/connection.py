@@ -321,13 +321,15 @@ class PooledConnection(Carrier):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._parser is None:
-            return  # a failed TLS handshake: event loops call this although there was no connection
         second, self._second = self._second, None
         if second is not None:
             if error is not None and self.receiver is not None and not self._input.waiting:
                 self._read_rest(second)
             second.close()
+        if self._parser is None:
+            # Never connected, since event loops call this after a failed TLS handshake, too; or handed over.
+            self.pool.forget(self)
+            return
         if self._input.waiting and self.receiver is not None:
             self._lost = True
             return

@@ -128,7 +128,7 @@ def bed() -> Iterator[Bed]:
 def test_the_end_of_a_connection_that_was_never_made_has_no_effect(bed: Bed) -> None:
     """Event loops report it after a failed TLS handshake, and log a traceback if that raises."""
     PooledConnection(bed.pool, bed.settings, bed.ticker).connection_lost(ConnectionAbortedError())
-    assert bed.pool.forgotten == 0
+    assert bed.pool.errors == []
 
 
 @pytest.mark.parametrize("size", [1, 7, len(OK)])
