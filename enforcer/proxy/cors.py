@@ -16,7 +16,7 @@ from enforcer.wire.fields import OWS, TOKEN, canonical_origin, parse_tokens
 _ORIGIN: Final = b"origin"
 _METHOD: Final = b"access-control-request-method"
 _HEADERS: Final = b"access-control-request-headers"
-_EXPOSED: Final = "WWW-Authenticate, Retry-After, X-Request-Id"
+_EXPOSED: Final = "WWW-Authenticate, Retry-After, X-Request-Id, Grpc-Status, Grpc-Message"
 
 
 class Cors:

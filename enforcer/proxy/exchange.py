@@ -407,14 +407,14 @@ class Exchange(Receiver):
     def _respond(self, response: OwnResponse, request_id: bytes = b"") -> None:
         """Write a response of our own."""
         client, head, cors = self._client, self.head, self._snapshot.cors
+        self._status = response.status
+        if isinstance(response, Refusal) and head.has_body and head.method == b"POST":
+            response = response.for_request(head.lines)
         if cors is not None:
             response = cors.readable(response, head)
-        self._status = response.status
         if (not self.request_complete and head.has_body) or (client.closing and not client.has_queued):
             self.closes = True
         date, head_only = self._registry.date, head.method == b"HEAD"
-        if isinstance(response, Refusal) and head.has_body and head.method == b"POST":
-            response = response.for_request(head.lines)
         self._writer.write_own(
             response, date, closes=self.closes, head_only=head_only, http10=head.http10, request_id=request_id
         )

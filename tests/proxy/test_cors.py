@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import h11
 import pytest
+from harness.dataplane import DataPlane
 
 from enforcer.errors import SettingsError
 from enforcer.proxy.cors import Cors
@@ -29,6 +32,30 @@ def fields_of(response: OwnResponse) -> dict[str, str]:
     event = client.next_event()
     assert isinstance(event, h11.Response)
     return {name.decode(): value.decode() for name, value in event.headers}
+
+
+def test_a_refused_call_of_a_page_has_a_grpc_status() -> None:
+    """gRPC-Web comes from pages only, which could neither read the refusal nor tell it from a broken network."""
+
+    async def script() -> bytes:
+        plane = DataPlane(cors={"origins": [WEB]})
+        call = [
+            b"POST /api/Call HTTP/1.1",
+            b"Host: app",
+            b"Origin: " + WEB.encode(),
+            b"Content-Type: application/grpc-web+proto",
+            b"Content-Length: 5",
+            b"",
+            b"\0\0\0\0\0",
+        ]
+        outcome = await plane.run([b"\r\n".join(call)])
+        plane.close()
+        assert outcome.faults == []
+        return outcome.answered
+
+    answered = asyncio.run(script())
+    assert answered.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web\r\nGrpc-Status: 16\r\n")
+    assert f"Access-Control-Allow-Origin: {WEB}\r\n".encode() in answered
 
 
 @pytest.mark.parametrize(
@@ -58,7 +85,9 @@ def test_the_pages_of_the_named_origins_may_read_our_responses(
     assert response.body == REFUSAL.body
     if permitted is not None:
         assert fields["vary"] == "Origin"
-        assert fields["access-control-expose-headers"] == "WWW-Authenticate, Retry-After, X-Request-Id"
+        assert fields["access-control-expose-headers"] == (
+            "WWW-Authenticate, Retry-After, X-Request-Id, Grpc-Status, Grpc-Message"
+        )
         assert "access-control-allow-credentials" not in fields
 
 
