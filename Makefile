@@ -104,10 +104,12 @@ interop: $(VENV)/.ready ## Walk with the tokens of authorization servers of othe
 gateways: $(VENV)/.ready ## Ask through real gateways with the shipped examples (those that are installed; GATEWAY_COMMANDS=DIR: more; GATEWAY_CRDS=DIR: objects too)
 	@GATEWAYS=1 $(BIN)/pytest tests/gateways $(PYTEST_ARGS)
 
-build/apps/.ready: tests/apps/requirements.txt
+build/apps/.ready: tests/apps/requirements.txt tests/apps/package.json
 	@echo "installing apps and their clients …"
 	@$(PYTHON) -m venv build/apps
 	@build/apps/bin/pip --quiet --disable-pip-version-check install -r tests/apps/requirements.txt
+	@cp tests/apps/package.json build/apps/
+	@if command -v npm >/dev/null; then npm install --prefix build/apps --silent --no-audit --no-fund; fi
 	@touch $@
 
 apps: $(VENV)/.ready build/apps/.ready ## Run real apps and their clients, straight and through the enforcer (one: PYTEST_ARGS="-k git"); installs them
