@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,10 +53,13 @@ def lint(policy: Policy) -> Iterator[Finding]:
     yield from _methods_left_out(policy)
     yield from _scopes_used_once(policy)
     yield from _authenticated_with_scopes(policy)
+    yield from _literal_parameters(policy)
 
 
 _ANY: Final = b"\0"
 """A segment that no rule has as a literal; it represents all such segments."""
+_LITERAL_PARAMETER: Final = re.compile(r"(?::|<(?:\w+:)?)([A-Za-z_]\w*)>?")
+"""A segment that is a parameter to some frameworks: `:id`, `<id>`, `<int:id>`."""
 _COMMON_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -364,3 +368,13 @@ def _authenticated_with_scopes(policy: Policy) -> Iterator[Finding]:
         if rule.authenticated and (rule.scopes or rule.any_scope):
             message = "has no effect: the token must have the rule's scopes; remove one or the other"
             yield Finding(Level.WARNING, "authenticated_with_scopes", index, "authenticated", message)
+
+
+def _literal_parameters(policy: Policy) -> Iterator[Finding]:
+    """Find parameters as other programs write them: to a rule they are text, which hardly any request has."""
+    for entry in policy.entries:
+        for segment in entry.path.split("/"):
+            match = _LITERAL_PARAMETER.fullmatch(segment)
+            if match is not None:
+                message = f"{segment} is text here, which a request must have as it is; a parameter is {{{match[1]}}}"
+                yield Finding(Level.WARNING, "literal_parameter", entry.index, _path_key(entry), message)

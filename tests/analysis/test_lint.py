@@ -411,3 +411,14 @@ def test_a_weaker_rule_for_the_empty_name_is_a_warning() -> None:
             "an app may read it as an empty name: add a rule for it",
         )
     ]
+
+
+def test_a_parameter_as_other_programs_write_it_is_reported() -> None:
+    """It is valid, but no request would match it."""
+    code = "literal_parameter"
+    rules: list[dict[str, Any]] = [
+        {"path": "/users/:id", "scopes": ["a"]},
+        {"paths": ["/a/<name>/b", "/a/<int:x>", "/a/{x}:publish", "/a/b:c", "/a/::1"], "scopes": ["a"]},
+    ]
+    ends = [(index, message.rpartition(" ")[2]) for _, index, message in findings(*rules, code=code)]
+    assert ends == [(0, "{id}"), (1, "{name}"), (1, "{x}")]
