@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from enforcer.errors import EnforcerError
-from enforcer.yamltext.objects import Object, items
+from enforcer.yamltext.objects import Object, items, section
 
 _TIMEOUT: Final = "60s"
 """Timeout of each request: a large cluster takes some seconds."""
@@ -23,6 +23,15 @@ class Kubectl:
 
     def __init__(self, options: Sequence[str]) -> None:
         self._options = options
+
+    def version(self) -> tuple[int, int]:
+        """Return the version of the API server, as (1, 33); raises KubectlError."""
+        server = section(self._json("version"), "serverVersion")
+        try:
+            # Some distributions write "33+".
+            return int(server["major"]), int(str(server["minor"]).rstrip("+"))
+        except (KeyError, ValueError):
+            raise KubectlError("kubectl version: the server's version is not known") from None
 
     def list_all(self, *resources: str) -> list[Object]:
         """Return all objects of these resources, in every namespace; raises KubectlError."""

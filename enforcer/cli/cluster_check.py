@@ -54,13 +54,15 @@ def command(
       enforcer cluster-check --context production --accept metrics -o json
     """
     options = [f"--{name}={value}" for name, value in (("kubeconfig", kubeconfig), ("context", context)) if value]
-    assumptions = Assumptions(
-        images=frozenset(map(repository, images)),
-        enforced=not no_network_policies,
-        accepted=frozenset(port.lower() for port in accepted),
-    )
+    kubectl = Kubectl(options)
     try:
-        checks = check(_snapshot(Kubectl(options), assumptions.images), assumptions)
+        assumptions = Assumptions(
+            images=frozenset(map(repository, images)),
+            oldest=kubectl.version(),
+            enforced=not no_network_policies,
+            accepted=frozenset(port.lower() for port in accepted),
+        )
+        checks = check(_snapshot(kubectl, assumptions.images), assumptions)
     except KubectlError as error:
         click.echo(error, err=True)
         sys.exit(2)

@@ -25,7 +25,9 @@ words = [word for word in sys.argv[1:] if not word.startswith("--kubeconfig") an
 state = json.load(open({state!r}))
 state.setdefault("calls", []).append(words)
 json.dump(state, open({state!r}, "w"))
-if words[0] == "api-resources":
+if words[0] == "version":
+    print(json.dumps({{"serverVersion": state["version"]}}))
+elif words[0] == "api-resources":
     print("\\n".join(state["resources"]))
 elif "--all-namespaces" in words:
     kinds = [word.partition(".")[0] for word in words[1].split(",")]
@@ -45,10 +47,14 @@ else:
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Return a function that runs the command in a cluster with these objects, and returns the result and the calls."""
 
-    def run(objects: list[Any], *arguments: str, forbidden: tuple[str, ...] = ()) -> tuple[Result, list[list[str]]]:
+    def run(
+        objects: list[Any], *arguments: str, forbidden: tuple[str, ...] = (), minor: str = "34+"
+    ) -> tuple[Result, list[list[str]]]:
         state = tmp_path / "state.json"
         resources = ["pods", "networkpolicies.networking.k8s.io", "ciliumnetworkpolicies.cilium.io"]
-        state.write_text(json.dumps({"objects": objects, "resources": resources, "forbidden": forbidden}))
+        version = {"major": "1", "minor": minor}
+        parts = {"objects": objects, "resources": resources, "forbidden": forbidden, "version": version}
+        state.write_text(json.dumps(parts))
         program = tmp_path / "kubectl"
         program.write_text(KUBECTL.format(python=sys.executable, state=str(state)))
         program.chmod(0o755)
@@ -76,9 +82,25 @@ def test_a_cluster_as_it_should_be(cluster: Callable[..., Any]) -> None:
     result, calls = cluster(things, "--image", "e", "--kubeconfig", "k")
     assert result.output.splitlines()[0] == "pod/web -n shop   protected    port 8080 only through the enforcer"
     assert result.exit_code == 0
-    assert {words[0] for words in calls} == {"api-resources", "get"}
+    assert {words[0] for words in calls} == {"version", "api-resources", "get"}
     assert [words[-2] for words in calls if words[1] == "secrets"] == ["--output=name"]
-    assert "ciliumnetworkpolicies.cilium.io" in calls[1][1]
+    assert "ciliumnetworkpolicies.cilium.io" in calls[2][1]
+
+
+def test_the_version_of_the_cluster_counts(cluster: Callable[..., Any]) -> None:
+    """Before 1.32 a Service does not find a native sidecar by the name of its port; afterwards that is no note."""
+    labels, ports = {"app": "app"}, [{"port": 80, "targetPort": "enforcer-admin"}]
+    metadata = {"name": "app", "namespace": "shop"}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"selector": labels, "ports": ports},
+    }
+    old, new = (cluster([pod(), service], "--image", "e", minor=minor)[0].output for minor in ("31", "34"))
+    assert ("finds no such port in its pods" in old, "finds no such port" in new) == (True, False)
+    unknown, _ = cluster([], minor="")
+    assert (unknown.exit_code, unknown.output) == (2, "kubectl version: the server's version is not known\n")
 
 
 def test_endpoints_by_hand_are_read(cluster: Callable[..., Any]) -> None:
@@ -121,4 +143,4 @@ def test_a_cluster_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "kubectl").write_text("#!/bin/sh\necho 'no such host' >&2\nexit 1\n")
     (tmp_path / "kubectl").chmod(0o755)
     result = CliRunner().invoke(main, ["cluster-check"], prog_name="enforcer")
-    assert (result.exit_code, result.output) == (2, "kubectl api-resources: no such host\n")
+    assert (result.exit_code, result.output) == (2, "kubectl version: no such host\n")
