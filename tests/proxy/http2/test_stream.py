@@ -52,6 +52,25 @@ def test_a_response_ends_its_stream(method: str, response: bytes, body: bytes | 
     play(script())
 
 
+@pytest.mark.parametrize("chunks", [b"5\nhello\n0\n\n", b"2\r\nok\r\nx\r\n"])
+def test_a_body_that_cannot_be_read_is_answered_502_if_it_came_with_its_head(chunks: bytes) -> None:
+    """Nothing of the response was sent yet; later, the stream is reset."""
+
+    async def script() -> None:
+        for reads in ([CHUNKED + chunks], [CHUNKED, chunks]):
+            script = Http2Script()
+            number = script.client.request("GET", "/public/thing")
+            await script.exchange()
+            for read in reads:
+                await script.respond(read)
+            at_once = len(reads) == 1
+            assert script.client.heads[number][":status"] == ("502" if at_once else "200")
+            assert b"ok" not in script.client.bodies.get(number, b"")
+            assert script.client.resets == ({} if at_once else {number: INTERNAL_ERROR})
+
+    play(script())
+
+
 def test_a_refusal_is_that_of_http1() -> None:
     """With its challenge, and without a body for HEAD."""
 
