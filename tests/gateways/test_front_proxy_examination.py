@@ -78,6 +78,7 @@ def test_the_shipped_example_has_no_fault(gateway: Gateway, tmp_path: Path) -> N
             "failure_mode_allow: true",
             {"outage": "wrong", "no answer": "wrong"},
         ),
+        ("envoy-http", "- {prefix: x-, ignore_case: true}", "", {"other targets": "wrong", "outage": "warning"}),
         ("envoy-grpc", "failure_mode_allow: false", "failure_mode_allow: true", {"no answer": "wrong"}),
         (
             "envoy-grpc",

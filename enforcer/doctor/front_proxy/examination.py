@@ -13,7 +13,15 @@ from enforcer.config.model import Config
 from enforcer.doctor.diagnosis import Finding, is_right
 from enforcer.doctor.examination import Report
 from enforcer.doctor.front_proxy import judgement
-from enforcer.doctor.front_proxy.probes import MARKER_FIELD, Observation, Probe, forged_probes, path_probes, plain_probe
+from enforcer.doctor.front_proxy.probes import (
+    MARKER_FIELD,
+    Observation,
+    Probe,
+    forged_probes,
+    naming_probes,
+    path_probes,
+    plain_probe,
+)
 from enforcer.doctor.front_proxy.stand_ins import Answers, StandIns
 from enforcer.doctor.recorder import outcome_of
 from enforcer.errors import UpstreamError
@@ -85,6 +93,7 @@ class _Examination:
         findings += judgement.of_paths(await self._send_all(paths, Answers.ALLOW), contract)
         forged = await self._send_all(forged_probes(prefix, marker, identity), Answers.ALLOW)
         findings += judgement.of_forged(forged, first.asked[-1], contract, identity)
+        findings.append(judgement.of_naming(await self._send_all(naming_probes(prefix, marker), Answers.ALLOW)))
         findings += judgement.of_refusals(await self._send_all([plain, *paths], Answers.DENY), contract)
         with_token = plain_probe(prefix, marker, (b"Authorization", b"Bearer enforcer-doctor"))
         findings.append(judgement.of_outage(await self._send(with_token, Answers.DENY), contract))

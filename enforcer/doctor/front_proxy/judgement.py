@@ -125,6 +125,21 @@ def of_forged(
     return findings or [right("forged fields", "none has an effect")]
 
 
+def of_naming(sightings: Iterable[Observation]) -> Finding:
+    """Check that a field which names another method or target is a part of the question, if the app gets it."""
+    missing: list[str] = []
+    for seen in sightings:
+        names = {name.lower() for name, _ in seen.probe.fields}
+        asked = [name for each in seen.asked for name, _ in each.fields if name.lower() in names]
+        arrived = [name for each in seen.arrived for name, _ in each.fields if name.lower() in names]
+        if arrived and not asked:
+            missing.append(seen.probe.subject)
+    if missing:
+        advice = "pass these fields on in the question (Envoy: allowed_headers), or remove them from requests"
+        return wrong("other targets", f"the app gets {_some(missing)}, on which nothing is decided", advice)
+    return right("other targets", "each field that names a method or target is decided on, or removed")
+
+
 def _has_identity(arrived: Arrived, names: set[bytes], seen: Observation) -> bool:
     sent = {value for _, value in seen.probe.fields}
     return any(name.translate(FOLD) in names and value.strip(OWS) in sent for name, value in arrived.fields)

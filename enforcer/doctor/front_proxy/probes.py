@@ -35,6 +35,15 @@ _DESCRIBING: Final = (
 )
 
 
+NAMING: Final = (
+    (b"X-HTTP-Method-Override", b"POST"),
+    (b"X-HTTP-Method", b"POST"),
+    (b"X-Method-Override", b"POST"),
+    (b"Destination", b"/enforcer-destination"),
+)
+"""Fields that name another method or target, which is decided on too."""
+
+
 class Probe(NamedTuple):
     """A request: its target, and fields besides Host and the marker. `subject` names it in a finding."""
 
@@ -47,6 +56,7 @@ class Asked(NamedTuple):
     """A request that the front proxy asked about.
 
     `address` is that of the listener that it asked, `client` the client's key, `fault` why nothing can be decided.
+    `fields` are those of the client.
     """
 
     method: bytes
@@ -55,6 +65,7 @@ class Asked(NamedTuple):
     address: str
     client: str
     fault: str = ""
+    fields: Fields = ()
 
 
 class Arrived(NamedTuple):
@@ -99,6 +110,11 @@ def forged_probes(prefix: bytes, marker: bytes, identity: Iterable[str]) -> list
         folded = spelled.replace(b"-", b"_")
         fields += [(each, _FORGED_VALUE) for each in dict.fromkeys((spelled, spelled.lower(), folded))]
     return [_probe(name.decode(), prefix, PLAIN, marker, ((name, value),)) for name, value in fields]
+
+
+def naming_probes(prefix: bytes, marker: bytes) -> list[Probe]:
+    """Return a probe for each of `NAMING`."""
+    return [_probe(name.decode(), prefix, PLAIN, marker, ((name, value),)) for name, value in NAMING]
 
 
 def is_forged(client: str) -> bool:

@@ -164,7 +164,7 @@ def _asked(address: str, exchange: Exchange) -> Asked:
     fault = head.refusal.detail if isinstance(head.refusal, Refusal) else ""
     if head.target == _CHECK:
         fault = _UNREADABLE_CHECK
-    return Asked(head.method, head.target, head.host, address, exchange.client, fault)
+    return Asked(head.method, head.target, head.host, address, exchange.client, fault, _fields(head))
 
 
 def _fields(head: RequestHead) -> Fields:

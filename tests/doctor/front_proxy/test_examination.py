@@ -25,7 +25,8 @@ class FrontProxy:
     """A proxy in the manner of nginx: asks about each request, and forwards it on a new connection.
 
     `rewrite` changes the target that it forwards, `passes` decides by the status of the answer, `hides` names fields of
-    the answer that no client gets; `forged`: the client's own fields come before those of the question.
+    the answer that no client gets, `asks_without` fields of the client that are not in the question; `forged`: the
+    client's own fields come before those of the question.
     """
 
     decision: int
@@ -35,6 +36,7 @@ class FrontProxy:
     hides: tuple[str, ...] = ()
     forged: bool = False
     removed: tuple[str, ...] = ("x-auth-subject", "x-auth-client", "x-auth-scope")
+    asks_without: tuple[str, ...] = ()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one request."""
@@ -44,7 +46,8 @@ class FrontProxy:
         own = [("X-Original-Method", method), ("X-Original-URI", target), ("X-Forwarded-For", "127.0.0.1")]
         own = [each for each in own if each[0].lower() not in {name.lower() for name, _ in client}]
         passed = [each for each in fields if not each[0].lower().startswith(("x-original-", "x-forwarded-"))]
-        status, answer, _ = await _exchange(self.decision, "GET /decide HTTP/1.1", [*passed, *client, *own])
+        asked = [each for each in passed if each[0].lower() not in self.asks_without]
+        status, answer, _ = await _exchange(self.decision, "GET /decide HTTP/1.1", [*asked, *client, *own])
         body = b""
         if self.passes(status):
             sent = [each for each in passed if each[0].lower().replace("_", "-") not in self.removed]
@@ -110,7 +113,7 @@ def test_a_right_front_proxy_has_no_fault(tmp_path: Path) -> None:
     report = examine(tmp_path)
     assert faults(report) == {}
     assert [finding.what for finding in report.findings] == [
-        *("question", "paths", "forged fields", "without a token", "outage", "no answer")
+        *("question", "paths", "forged fields", "other targets", "without a token", "outage", "no answer")
     ]
 
 
@@ -146,6 +149,13 @@ def test_forged_fields_that_have_an_effect_are_found(tmp_path: Path) -> None:
     report = examine(tmp_path, forged=True, removed=("x-auth-client", "x-auth-scope"))
     expected = ["X-Original-URI", "X-Original-Method", "X-Auth-Subject", "x-auth-subject", "X_Auth_Subject"]
     assert faults(report) == dict.fromkeys(expected, Verdict.WRONG)
+
+
+def test_a_field_that_is_forwarded_and_not_asked_about_is_found(tmp_path: Path) -> None:
+    """In the manner of Envoy without it in `allowed_headers`."""
+    report = examine(tmp_path, asks_without=("destination", "x-http-method"))
+    assert faults(report) == {"other targets": Verdict.WRONG}
+    assert "the app gets X-HTTP-Method, Destination," in findings(report)["other targets"].found
 
 
 def test_a_lost_challenge_is_a_warning(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from typing import get_args
 import pytest
 
 from enforcer.doctor.diagnosis import Finding, Verdict
-from enforcer.doctor.front_proxy.judgement import of_first, of_forged, of_outage, of_paths, of_refusals, of_silence
+from enforcer.doctor.front_proxy.judgement import (
+    of_first,
+    of_forged,
+    of_naming,
+    of_outage,
+    of_paths,
+    of_refusals,
+    of_silence,
+)
 from enforcer.doctor.front_proxy.probes import Arrived, Asked, Observation, Probe, forged_probes, path_probes
 from enforcer.settings.decision import ContractName
 
@@ -136,6 +144,17 @@ def test_a_forged_field_must_change_nothing() -> None:
     for name, reaches in ((b"x-auth_subject", True), (b"X-Other", False)):
         findings = of(seen(question(), request(b"/one?q", b"GET", (name, b"root")), sent=sent))
         assert (findings[0] == (WRONG, "a client's own identity field reaches the app")) is reaches
+
+
+def test_a_field_that_names_another_target_must_be_a_part_of_the_question() -> None:
+    """If the app gets it; otherwise it has no effect."""
+    sent = ((b"Destination", b"/two"),)
+    without, passed = question(), question()._replace(fields=((b"destination", b"/two"),))
+    arrived = request(b"/one?q", b"GET", *sent)
+    finding = of_naming([seen(without, arrived, sent=sent), seen(passed, arrived, sent=sent)])
+    assert (finding.verdict, finding.found) == (WRONG, "the app gets subject, on which nothing is decided")
+    for asked, request_of_app in ((passed, arrived), (without, request()), (without, None)):
+        assert of_naming([seen(asked, request_of_app, sent=sent)]).verdict is RIGHT
 
 
 @pytest.mark.parametrize(
