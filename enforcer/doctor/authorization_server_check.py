@@ -20,7 +20,7 @@ from enforcer.doctor import diagnosis, response_checks
 from enforcer.doctor.connection_probe import UNEXPECTED_TLS, ConnectionProbe
 from enforcer.doctor.diagnosis import Finding, ServerResponse, is_right, wrong
 from enforcer.doctor.recorder import Recorder, outcome_of
-from enforcer.errors import IntrospectionError, UpstreamError
+from enforcer.errors import IntrospectionError, UpstreamError, UpstreamFailure
 from enforcer.server.requests import RequestBuilder
 from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
@@ -188,11 +188,18 @@ class AuthorizationServerCheck:
 
         outcome, response, accepted = await self._authenticate(probe, request, "credentials", "introspection_endpoint")
         if isinstance(response, Finding):
-            return [*findings, response]
+            return [*findings, self._unanswered(response)]
         method: response_checks.Method = self._server.client_authentication if own is None else "own_token"
         signed = self._server.signed_answers
         finding = response_checks.credentials(outcome, response, method, accepted, signed=signed)
         return [*findings, finding, *self._check_times(response)]
+
+    def _unanswered(self, finding: Finding) -> Finding:
+        """Return the finding for a made-up token without response; a server may treat only unknown tokens so."""
+        result = self._recorder.results[-1]
+        if isinstance(result, UpstreamError) and result.reason is UpstreamFailure.UNAVAILABLE:
+            return response_checks.closed_connection(result.detail) if finding.found == result.detail else finding
+        return finding
 
     async def _authenticate(
         self, probe: ConnectionProbe, request: Callable[[RequestBuilder], Awaitable[T]], subject: str, setting: str

@@ -199,6 +199,11 @@ def credentials(
     return wrong("credentials", details, "correct introspection_endpoint")
 
 
+def closed_connection(details: str) -> Finding:
+    """Return the finding for a connection that the server closes when it is asked about a made-up token."""
+    return wrong("HTTP", details, _NOT_INACTIVE)
+
+
 def too_large(subject: str, setting: str) -> Finding:
     """Return the finding for a response that is larger than `max_answer`; `setting` names the endpoint."""
     return wrong(subject, "the response is larger than max_answer", f"correct {setting}, or raise max_answer")

@@ -181,6 +181,19 @@ def test_a_slow_server_times_out(examined: Callable[..., list[Report]]) -> None:
     assert (server.right, app.right) == (False, True)
 
 
+def test_a_server_that_closes_the_connection_for_an_unknown_token_is_wrong(
+    examined: Callable[..., list[Report]],
+) -> None:
+    """It may be fine with tokens that it knows: the advice says what it should do with others."""
+    with raw_server(lambda _head, _body: None) as auth:
+        server, _ = examined(introspection_endpoint=endpoint(auth))
+    finding = by_name(server)["HTTP"]
+    assert (finding.verdict, finding.found) == (
+        Verdict.WRONG, "the connection was closed before the response was complete",
+    )  # fmt: skip
+    assert "if it does so only for unknown tokens" in finding.advice
+
+
 def test_a_server_that_is_down_ends_only_its_own_examination(examined: Callable[..., list[Report]]) -> None:
     """Steps that could not be tried are not listed."""
     server, app = examined(introspection_endpoint="http://127.0.0.1:1/introspect", app="http://127.0.0.1:1")

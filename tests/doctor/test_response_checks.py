@@ -128,6 +128,15 @@ def test_metadata_is_compared_with_the_configuration(document: dict[str, Any], v
     assert details in finding.found
 
 
+def test_encoded_metadata_is_wrong() -> None:
+    """The enforcer cannot read it, and no request asks for it."""
+    response = reply(body=b"\x1f\x8b", content_encoding="gzip")
+    outcome = read_body(response.body, partial(parse_metadata, issuer=ISSUER))
+    assert isinstance(outcome, IntrospectionError)
+    finding = response_checks.wrong_metadata(outcome, response, ISSUER)
+    assert (finding.verdict, finding.found) == (Verdict.WRONG, "the response is encoded (gzip)")
+
+
 def test_every_difference_is_a_finding() -> None:
     """Two differences are two findings."""
     differences = {"introspection_endpoint": URL + "2", "introspection_endpoint_auth_methods_supported": []}
