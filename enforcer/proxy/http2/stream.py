@@ -83,7 +83,7 @@ class Http2Stream(ResponseWriter):
 
     __slots__ = (
         "_body", "_body_deadline", "_body_due", "_credit", "_ended", "_exchange", "_fields", "_limits", "_output",
-        "_pieces", "_position", "_read", "_read_due", "_received", "_session", "_timeouts", "_told_full", "_trailers",
+        "_paused", "_pieces", "_position", "_read", "_read_due", "_received", "_session", "_timeouts", "_trailers",
         "closing", "error", "id", "open", "websocket_key",
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ class Http2Stream(ResponseWriter):
         self._position = 0  # of the first byte of `_output` that was not sent
         self._trailers: FieldList = []
         self._ended = False  # nothing more comes from the exchange
-        self._told_full = False
+        self._paused = False  # the upstream is, until all of `_output` is sent
         self.closing = False
         self.error = NO_ERROR
         self.websocket_key = b""
@@ -387,16 +387,16 @@ class Http2Stream(ResponseWriter):
         self._session.hold(self)
         if self._read_due == NEVER and not self.is_tunnel:
             self._read_due = self._session.now + self._timeouts.body
-        if not self._told_full:
-            self._told_full = True
+        if not self._paused:
+            self._paused = True
             if self._exchange is not None:
                 self._exchange.on_client_full()
 
     def _on_drained(self) -> None:
         self._output = b""
         self._position = 0
-        if self._told_full:
-            self._told_full = False
+        if self._paused:
+            self._paused = False
             if self._exchange is not None:
                 self._exchange.on_client_drained()
 
