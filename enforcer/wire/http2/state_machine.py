@@ -44,6 +44,11 @@ _CLOSED: Final = 256
 
 
 class _BoundedEncoder(Encoder):
+    """Bounds the table, and writes values as they are: the library's Huffman code takes a microsecond for two bytes.
+
+    RFC 7541 §5.2 leaves it to the sender. A value that is not in the table gets a quarter longer.
+    """
+
     @property
     def header_table_size(self) -> int:
         return self.header_table.maxsize
@@ -56,7 +61,7 @@ class _BoundedEncoder(Encoder):
             self.table_size_changes.append(bounded)
 
     def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:
-        return super().add(to_add, sensitive or to_add[0] in _SECRET, huffman)
+        return super().add(to_add, sensitive or to_add[0] in _SECRET, huffman=False)
 
 
 class _BoundedDecoder(Decoder):

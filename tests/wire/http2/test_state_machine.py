@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import RequestReceived
+from h2.events import RequestReceived, ResponseReceived
 from h2.exceptions import DenialOfServiceError
 from h2.settings import SettingCodes
 from hpack import Decoder, NeverIndexedHeaderTuple
@@ -82,3 +82,16 @@ def test_secrets_stay_out_of_the_table_of_repeated_fields(*, client_side: bool) 
         name for name, _ in secrets
     ]
     assert list(decoder.header_table.dynamic_entries) == [(b"x-name", b"value")]
+
+
+def test_values_are_sent_as_they_are() -> None:
+    """Without the Huffman code, which the library computes for half a millisecond if a token is long."""
+    server, client = pair()
+    client.send_headers(1, HEAD, end_stream=True)
+    server.receive_data(client.data_to_send())
+    value = b"token-" * 100
+    server.send_headers(1, [(b":status", b"200"), (b"x-value", value)])
+    sent = server.data_to_send()
+    assert value in sent
+    response = next(event for event in client.receive_data(sent) if isinstance(event, ResponseReceived))
+    assert dict(response.headers)[b"x-value"] == value
