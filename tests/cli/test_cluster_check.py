@@ -88,7 +88,7 @@ def test_a_cluster_as_it_should_be(cluster: Callable[..., Any]) -> None:
 
 
 def test_the_version_of_the_cluster_counts(cluster: Callable[..., Any]) -> None:
-    """Before 1.32 a Service does not find a native sidecar by the name of its port; afterwards that is no note."""
+    """Before 1.32 a Service does not find a native sidecar by the name of its port, which is noted."""
     labels, ports = {"app": "app"}, [{"port": 80, "targetPort": "enforcer-admin"}]
     metadata = {"name": "app", "namespace": "shop"}
     service = {
