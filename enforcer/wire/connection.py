@@ -16,7 +16,7 @@ from enforcer.native import mypyc_attr
 from enforcer.settings.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
-from enforcer.wire.old_responses import new_response_parser, rewrite_head
+from enforcer.wire.old_responses import rewrite_head
 from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
 from enforcer.wire.ticker import Ticker
 from enforcer.wire.tls_reader import TlsReader
@@ -62,6 +62,17 @@ class _Special(dict[bytes, bytes | None]):
 
 _MAX_SPELLINGS: Final = 1024  # spellings of field names that are cached: a server must not grow the table without bound
 _SPECIAL: Final = _Special()
+
+
+def new_response_parser(events: object) -> Any:
+    """Return a parser of responses, which calls the methods of `events`.
+
+    Old servers pad the size of a chunk with spaces to a fixed width, and every reader ignores them. The client gets
+    sizes of our own. No parser of requests may accept them.
+    """
+    parser = httptools.HttpResponseParser(events)
+    parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+    return parser
 
 
 class PooledConnection(Carrier):

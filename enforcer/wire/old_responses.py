@@ -1,33 +1,19 @@
 """The responses of old apps, which break HTTP/1.1 in ways that every reader understands alike. Pure.
 
 The parser is strict, and refuses such heads. A head that can be read in one way only is written again as HTTP/1.1 wants
-it. If readers understand it differently, it is not, and the response is refused. Only behind the size of a chunk, the
-parser of responses accepts spaces.
+it. If readers understand it differently, it is not, and the response is refused.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Final
-
-import httptools
+from typing import Final
 
 from enforcer.wire.fields import OWS, TOKEN
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _MAX_LINES: Final = 500
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
-
-
-def new_response_parser(events: object) -> Any:
-    """Return a parser of responses, which calls the methods of `events`.
-
-    Old servers pad the size of a chunk with spaces to a fixed width, and every reader ignores them. The client gets
-    sizes of our own. No parser of requests may accept them.
-    """
-    parser = httptools.HttpResponseParser(events)
-    parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
-    return parser
 
 
 def rewrite_head(data: bytes) -> bytes | None:

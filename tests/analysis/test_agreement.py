@@ -422,7 +422,9 @@ async def _compare(
 
 def _has_connection_fields(request: PolicyRequest) -> bool:
     names = {name.lower() for name, _ in request.headers}
-    return not names.isdisjoint({"connection", "expect", "content-length", "max-forwards", "upgrade"})
+    return not names.isdisjoint(
+        {"connection", "expect", "content-length", "max-forwards", "upgrade", "x-method-override"}
+    )
 
 
 Answer = tuple[int, list[str], list[tuple[bytes, bytes]]]

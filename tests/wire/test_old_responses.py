@@ -5,7 +5,8 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from enforcer.wire.old_responses import new_response_parser, rewrite_head
+from enforcer.wire.connection import new_response_parser
+from enforcer.wire.old_responses import rewrite_head
 
 
 @pytest.mark.parametrize(
