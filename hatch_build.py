@@ -39,7 +39,9 @@ def translate(config: Mapping[str, Any], folder: Path) -> list[Extension]:
     """Translate the modules to C files in a folder, without compiling these; exits with 1 after printing each error.
 
     Third-party types are ignored, so that the result does not depend on the packages installed at build time. The
-    functions that run a module's own statements, once, are marked cold: optimizing them took half of the time.
+    functions that run a module's own statements, once, are marked cold: optimizing them took half of the time. Symbols
+    are hidden, except those that Python looks for: another library could replace a symbol that is visible, so that each
+    call would go through a table, and no function would be inlined.
     """
     paths = [str(path) for path in compiled_paths(config)]
     extensions: list[Extension] = mypycify(
@@ -51,6 +53,8 @@ def translate(config: Mapping[str, Any], folder: Path) -> list[Extension]:
     )
     for path in folder.rglob("*.c"):
         path.write_text(_MODULE_BODY.sub(r"__attribute__((cold)) \g<0>", path.read_text("utf-8")), "utf-8")
+    for extension in extensions:
+        extension.extra_compile_args.append("-fvisibility=hidden")
     return extensions
 
 
