@@ -20,10 +20,10 @@ from harness.waiting import TIMEOUT, eventually
 REQUESTS = 600
 
 # Raise these only with a good reason: they are the present numbers and a tenth.
-ALLOWED_CALLS = 55
+ALLOWED_CALLS = 54
 ALLOWED_C_CALLS = 37
 REFUSED_CALLS = 40
-REFUSED_C_CALLS = 40
+REFUSED_C_CALLS = 39
 
 
 class Stack:
