@@ -169,6 +169,8 @@ class RoutedRequest:
         if self.parting is not None:
             evidence = SkippedVerification.AMBIGUOUS_PATH
         requirement = None if self.entry is None else self.entry.requirement
+        if requirement is not None and requirement.nobody:
+            evidence = NoToken.MISSING  # the enforcer does not verify the token
         request, reports = self.view, self.reports and not enforced
         bound = isinstance(evidence, ActiveToken) and evidence.bound
         if isinstance(evidence, ActiveToken | InactiveToken) and (bound or self.proof):
