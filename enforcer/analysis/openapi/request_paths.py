@@ -20,6 +20,8 @@ PARAMETER: Final = re.compile(r"\{([^{}/]+)\}")
 _UNQUOTED: Final = "!$&'()*+,=:@~"
 _FIRST_FILLER: Final = 0x4E00
 """Begins 20,000 letters that hardly any path has."""
+_BYTE: Final = b"\0"
+"""A byte that no path has."""
 
 _MANY_WAYS: Final = 1000
 """Ways through the tries beyond which only the most general segments are sampled. Bounds time for a document of
@@ -58,7 +60,9 @@ class RequestPath(NamedTuple):
         """Return whether a rule's template matches only paths of these requests, and not all of them."""
         if path.rest or len(path.segments) != len(self.segments) or path.matches(self.sample(filler)):
             return False
-        return all(map(_matches, self.segments, path.sample(filler)))
+        # A filler may stand for one byte, which cannot be the text of two parameters.
+        segments = (segment.replace(filler, _BYTE) for segment in path.sample(filler))
+        return all(map(_matches, self.segments, segments))
 
     def samples(self, nodes: Sequence[Node[T]], filler: bytes) -> Iterator[list[bytes]]:
         """Yield the path of a request for each way through a matcher's tries, the most general first."""

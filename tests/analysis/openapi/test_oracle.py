@@ -62,6 +62,7 @@ def openapi(paths: dict[str, Any]) -> dict[str, Any]:
 @example(openapi({"/a/{y}": {"get": {"security": "s"}}, "/{x}/a": {"get": {"security": []}}}))
 @example(openapi({"/a{y}": {"get": {"security": "s"}}, "/{x}.json": {"get": {"security": []}}}))
 @example(openapi({"/{x}{y}.json": {"get": {"security": [{"oauth": ["s"]}]}}, "/a{x}": {"get": {"security": []}}}))
+@example(openapi({"/{x}{y}/{x}": {"get": None}, "/{x}/a": {"get": {}}}))
 @example(openapi({"/**": {"get": {"security": []}}}))
 def test_no_imported_policy_allows_a_request_that_the_document_refuses(values: dict[str, Any]) -> None:
     """With every path, method and set of scopes; nor one that an operation without a rule refuses."""
