@@ -77,6 +77,7 @@ def goals(results: Results) -> list[Goal]:
         cpu_ratio("decision over HTTP, over a proxied request", "decision", "request", "proxied", 0.7),
         cpu_ratio("decision for nginx, over a proxied request", "decision", "nginx", "proxied", 0.7),
         cpu_ratio("decision over gRPC, over HTTP", "decision-grpc", "gRPC", "HTTP", 3.0),
+        cpu_ratio("unary gRPC call, over Envoy", "grpc", "enforcer", "envoy", 3.0),
     ]
     for load, tokens in (("cached", "cached token"), ("unseen", "unseen tokens")):
         builds = [subject for subject in results.samples.get(load, {}) if subject.startswith(BUILD)]

@@ -1,18 +1,20 @@
-"""Loads the decision API with gRPC, by h2load, as Envoy asks: few connections with many calls at once."""
+"""Loads a server with gRPC calls, by h2load, as Envoy and gRPC clients do: few connections, many calls at once."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import urllib.request
 from collections.abc import Mapping
 from statistics import quantiles
 
 from bench.processes import LOAD_CPU, BenchError, pinned
-from bench.servers import AUTHORIZED, TARGET, RunningServer, Workspace
+from bench.servers import AUTHORIZED, CALL, TARGET, RunningServer, Workspace
 from bench.usage import cpu_seconds, memory
 from bench.wrk import CONNECTIONS, TrafficSample
 
 _CHECK = "/envoy.service.auth.v3.Authorization/Check"
+_MESSAGE = b"\0\0\0\0\x1b" + b"x" * 27  # as long as the response of the app
 _CONNECTIONS = 4
 _CALLS = CONNECTIONS // _CONNECTIONS  # at once on each connection: as many in all as the load over HTTP has
 _COUNTER = "enforcer_decision_api_requests_total"
@@ -49,28 +51,47 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def load(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSample:
-    """Send calls about an allowed request.
+def decide(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSample:
+    """Send calls about an allowed request to the decision API.
 
     Raises BenchError if a call fails or a decision is not to allow; the decisions are read from the
     enforcer's own counter, because h2load does not read messages.
     """
-    body, log = workspace.folder / "check-request", workspace.folder / "h2load.log"
-    body.write_bytes(check_request(AUTHORIZED))
+    before = decisions(_metrics(server))
+    sample = _call(workspace, server, seconds, _CHECK, check_request(AUTHORIZED), {}, 0)
+    after = decisions(_metrics(server))
+    if others := {name: number for name, number in after.items() if name != "allow" and number != before.get(name, 0)}:
+        raise BenchError(f"{server.server.name} did not allow all calls: {others}")
+    return sample
+
+
+def call(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSample:
+    """Send unary calls to the app through a proxy, with the token.
+
+    Raises BenchError if a call fails. A refusal has the status 200 too, but no message.
+    """
+    return _call(workspace, server, seconds, CALL, _MESSAGE, AUTHORIZED, len(_MESSAGE))
+
+
+def _call(
+    workspace: Workspace,
+    server: RunningServer,
+    seconds: int,
+    method: str,
+    message: bytes,
+    fields: Mapping[str, str],
+    response: int,
+) -> TrafficSample:
+    """Send unary calls of a gRPC method; each must be answered with at least `response` bytes of data."""
+    body, log = workspace.folder / "message", workspace.folder / "h2load.log"
+    body.write_bytes(message)
     log.unlink(missing_ok=True)
-    command = [
-        "h2load",
-        "-t1",
-        f"-c{_CONNECTIONS}",
-        f"-m{_CALLS}",
-        f"-D{seconds}",
-        f"--log-file={log}",
-        "-d",
-        str(body),
-    ]
-    command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-    before, decided = cpu_seconds(server.pids), decisions(_metrics(server))
-    url = f"http://127.0.0.1:{server.server.port}{_CHECK}"
+    command = ["h2load", "-t1", f"-c{_CONNECTIONS}", f"-m{_CALLS}", f"-D{seconds}", f"--log-file={log}"]
+    command += ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+    for name, value in fields.items():
+        command += ["-H", f"{name.lower()}: {value}"]
+    before = cpu_seconds(server.pids)
+    url = f"http://127.0.0.1:{server.server.port}{method}"
     ended = subprocess.run(
         pinned(LOAD_CPU, [*command, url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
@@ -78,14 +99,12 @@ def load(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSa
     times = read(log.read_text() if log.is_file() else "")
     if len(times) < 2:
         raise BenchError(f"{server.server.name} does not respond: {ended.stdout or ended.stderr}")
-    after = decisions(_metrics(server))
-    if others := {name: number for name, number in after.items() if name != "allow" and number != decided.get(name, 0)}:
-        raise BenchError(f"{server.server.name} did not allow all calls: {others}")
-    count = after.get("allow", 0) - decided.get("allow", 0)
+    if data_bytes(ended.stdout) < response * len(times):
+        raise BenchError(f"{server.server.name} did not forward all calls: {ended.stdout}")
     percentiles = quantiles(times, n=100)
     return TrafficSample(
         rate=len(times) / seconds,
-        cpu=used / max(count, 1) * 1e6,
+        cpu=used / len(times) * 1e6,
         p50=percentiles[49],
         p99=percentiles[98],
         timeouts=0,
@@ -102,6 +121,14 @@ def read(log: str) -> list[float]:
             raise BenchError(f"a call failed with the status {status}")
         times.append(float(microseconds))
     return times
+
+
+def data_bytes(output: str) -> int:
+    """Return the bytes of all DATA frames, from h2load's output; raises BenchError if the figure is missing."""
+    match = re.search(r"^traffic: .*\((\d+)\) data$", output, re.MULTILINE)
+    if match is None:
+        raise BenchError(f"h2load printed no traffic: {output}")
+    return int(match[1])
 
 
 def decisions(metrics: str) -> dict[str, float]:

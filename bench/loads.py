@@ -13,6 +13,9 @@ from bench.results import Results
 from bench.servers import (
     APACHE,
     ENVOY,
+    GRPC,
+    GRPC_ENVOY,
+    GRPC_NGINX,
     NAIVE,
     NGINX,
     NJS,
@@ -119,11 +122,18 @@ def _decision_grpc(now: Round) -> None:
     with _checked(now.workspace, enforcer(decision=True)) as running:
         http, grpc = running.deciding("request"), running.deciding("envoy-grpc")
         wrk.load(http, _WARM_UP)
-        h2load.load(now.workspace, grpc, _WARM_UP)
+        h2load.decide(now.workspace, grpc, _WARM_UP)
         for turn in range(now.seconds * _TURNS):
             for name in ("HTTP", "gRPC")[:: -1 if (now.number + turn) % 2 else 1]:
-                sample = wrk.load(http, 1) if name == "HTTP" else h2load.load(now.workspace, grpc, 1)
+                sample = wrk.load(http, 1) if name == "HTTP" else h2load.decide(now.workspace, grpc, 1)
                 now.results.add("decision-grpc", name, asdict(sample))
+
+
+def _grpc(now: Round) -> None:
+    for server in now.in_turn((GRPC_NGINX, enforcer(app=GRPC, protocol="h2c"), GRPC_ENVOY)):
+        with serving(now.workspace, server) as running:
+            h2load.call(now.workspace, running, _WARM_UP)
+            now.results.add("grpc", server.name, asdict(h2load.call(now.workspace, running, now.seconds)))
 
 
 def _large(now: Round) -> None:
@@ -152,6 +162,7 @@ LOADS: dict[str, Callable[[Round], None]] = {
     "refused": _refused,
     "decision": _decision,
     "decision-grpc": _decision_grpc,
+    "grpc": _grpc,
     "large": _large,
     "connections": _connections,
     "start": _start,

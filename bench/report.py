@@ -34,6 +34,7 @@ _REQUESTS = {
     "refused": "The enforcer, allowed requests and refused ones (no token)",
     "decision": "The enforcer, proxied requests and decisions, by contract; cached token",
     "decision-grpc": "The enforcer, decisions over HTTP and over gRPC; cached token",
+    "grpc": "Unary gRPC calls over HTTP/2, cached token; nginx and Envoy forward only",
 }
 
 

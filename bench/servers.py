@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from bench.processes import LOAD_CPU, MEASURED_CPU, BenchError, running
 from bench.usage import tree
 
 HERE = Path(__file__).parent
-BACKEND, SINK = 18000, 18001
+BACKEND, SINK, GRPC = 18000, 18001, 18002
 TARGET = "/ms-system/country/code/AUS"
+CALL = "/bench.Country/Get"
+"""The gRPC method that is called."""
 DECISION_PORTS = {"request": 18027, "nginx": 18028, "envoy-grpc": 18029}
 """The ports of the enforcer's decision API, by contract."""
 AUTHORIZED = {"Authorization": f"Bearer {'fm8DH_ofCQnIhhbn' * 8}"}  # as long as an opaque token is
@@ -25,6 +28,7 @@ INACTIVE = {"Authorization": f"Bearer {'inactive' * 16}"}  # of the same length;
 LARGE = "/large/file"
 LARGE_SIZE = 1 << 30
 
+_ENVOY_LIMITS = ("--concurrency", "1", "--log-level", "error", "--disable-hot-restart")
 _TIMEOUT = 20.0  # seconds for a server to start
 # Debian installs servers in /usr/sbin, which is not on every user's PATH.
 _SYSTEM = f"{os.environ.get('PATH', '')}:/usr/sbin"
@@ -48,7 +52,7 @@ class Workspace:
     def configure(self, name: str, port: int) -> str:
         """Write the configuration `name` from peers/ with this run's folder and ports, and return its path."""
         text = (HERE / "peers" / name).read_text()
-        for mark, value in {"DIR": self.folder, "PORT": port, "BACKEND": BACKEND, "SINK": SINK}.items():
+        for mark, value in {"DIR": self.folder, "PORT": port, "BACKEND": BACKEND, "SINK": SINK, "GRPC": GRPC}.items():
             text = text.replace(f"@{mark}@", str(value))
         path = self.folder / name
         path.write_text(text)
@@ -81,6 +85,8 @@ class Server:
     program: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Fields that each request needs."""
+    http2: bool = False
+    """It speaks only HTTP/2, and is ready as soon as it accepts connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +129,11 @@ def _apache(workspace: Workspace, port: int) -> list[str]:
 
 
 def _envoy(workspace: Workspace, port: int) -> list[str]:
-    limits = ["--concurrency", "1", "--log-level", "error", "--disable-hot-restart"]
-    return [workspace.command("envoy"), "-c", workspace.configure("envoy.yaml", port), *limits]
+    return [workspace.command("envoy"), "-c", workspace.configure("envoy.yaml", port), *_ENVOY_LIMITS]
+
+
+def _grpc_envoy(workspace: Workspace, port: int) -> list[str]:
+    return [workspace.command("envoy"), "-c", workspace.configure("grpc-envoy.yaml", port), *_ENVOY_LIMITS]
 
 
 def _caddy(workspace: Workspace, port: int) -> list[str]:
@@ -172,6 +181,14 @@ ENVOY = Server("envoy", 18013, _envoy, authorizes=False)
 APACHE = Server("apache", 18014, _apache)
 NAIVE = Server("naive", 18015, _naive, {"BACKEND": str(BACKEND)})
 _ONE_CPU = {"GOMAXPROCS": "1"}  # Go counts the machine's CPUs, and a measured server has one
+GRPC_NGINX = Server(
+    "nginx",
+    18030,
+    lambda workspace, port: _nginx(workspace, workspace.configure("grpc-nginx.conf", port)),
+    authorizes=False,
+    http2=True,
+)
+GRPC_ENVOY = Server("envoy", 18031, _grpc_envoy, authorizes=False, http2=True)
 OPTIONAL = (
     Server("caddy", 18020, _caddy, _ONE_CPU, authorizes=False, program="caddy"),
     Server("skipper", 18021, _skipper, _ONE_CPU, program="skipper"),
@@ -189,16 +206,19 @@ def enforcer(
     limits: object = None,
     build: Build | None = None,
     decision: bool = False,
+    protocol: str = "http1",
 ) -> Server:
     """Return an enforcer with default settings except `limits`, with `rules` rules, and the app on port `app`.
 
     Its admin server listens on `port` + 1. `build` is an earlier build to run; default: the working tree's. With
-    `decision`, it has the decision API as well, on DECISION_PORTS.
+    `decision`, it has the decision API as well, on DECISION_PORTS. `protocol` is that of the app.
     """
 
     def command(workspace: Workspace, port: int) -> list[str]:
         path = workspace.folder / f"enforcer-{port}.yaml"
         settings = _enforcer_settings(rules, app, port, limits or {})
+        if protocol != "http1":
+            settings["upstream"] = {"url": f"http://127.0.0.1:{app}", "protocol": protocol}
         if decision:
             settings["decision"] = [
                 {"address": f"127.0.0.1:{number}", "contract": contract, "trusted_proxies": ["127.0.0.1"]}
@@ -218,6 +238,7 @@ def _enforcer_settings(rules: int, app: int, port: int, limits: object) -> dict[
         {"name": "read countries", "path": "/ms-system/country/**", "methods": ["GET"], "scopes": ["country.read"]},
         {"name": "read large files", "path": "/large/**", "methods": ["GET"], "scopes": ["country.read"]},
         {"name": "send large files", "path": "/sink/**", "methods": ["PUT"], "scopes": ["country.read"]},
+        {"name": "call", "path": "/bench.Country/**", "methods": ["POST"], "scopes": ["country.read"]},
     ]
     unused = [
         {
@@ -267,7 +288,7 @@ def serving(workspace: Workspace, server: Server, cpu: int = MEASURED_CPU) -> It
     Raises BenchError if the port is in use or the server does not become ready.
     """
     if _is_ready(server):
-        raise BenchError(f"port {server.port} is in use; the benchmark uses the ports 18000 to 18029")
+        raise BenchError(f"port {server.port} is in use; the benchmark uses the ports 18000 to 18031")
     log = workspace.folder / f"{server.name}-{server.port}.log"
     command = server.command(workspace, server.port)
     started = time.perf_counter()
@@ -287,6 +308,9 @@ def serving(workspace: Workspace, server: Server, cpu: int = MEASURED_CPU) -> It
 
 
 def _is_ready(server: Server) -> bool:
+    if server.http2:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", server.port)) == 0
     connection = http.client.HTTPConnection("127.0.0.1", server.ready_port or server.port, timeout=2)
     try:
         connection.request("GET", server.ready_path, headers=AUTHORIZED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import envoy
 
-from bench.h2load import check_request, decisions, read
+from bench.h2load import check_request, data_bytes, decisions, read
 from bench.processes import BenchError
 from bench.servers import TARGET
 
@@ -45,3 +45,11 @@ def test_a_failed_call_is_an_error() -> None:
 def test_decisions_are_counted_by_the_enforcer() -> None:
     """Only those over gRPC: h2load does not read messages, and a denial is a call that succeeded."""
     assert decisions(METRICS) == {"allow": 12.0, "deny": 1.0}
+
+
+def test_data_is_told_from_other_traffic() -> None:
+    """A refused call has only headers."""
+    output = "requests: 2 total\ntraffic: 1.20KB (1230) total, 310B (310) headers (space savings 60%), 64B (64) data\n"
+    assert data_bytes(output) == 64
+    with pytest.raises(BenchError, match="no traffic"):
+        data_bytes("finished in 1s")

@@ -55,7 +55,7 @@ def test_decisions_are_measured_beside_proxied_requests_of_the_same_process(
     monkeypatch.setattr(loads, "_checked", checked)
     monkeypatch.setattr(decisions, "check", lambda door: doors.append((door.server.port, bool(door.server.fields))))
     monkeypatch.setattr(wrk, "load", lambda *_, **__: wrk.TrafficSample(1.0, 1.0, 1.0, 2.0, 0, 1))
-    monkeypatch.setattr(h2load, "load", lambda *_: wrk.TrafficSample(1.0, 3.0, 1.0, 2.0, 0, 1))
+    monkeypatch.setattr(h2load, "decide", lambda *_: wrk.TrafficSample(1.0, 3.0, 1.0, 2.0, 0, 1))
     run = loads.Round(0, 1, Workspace(tmp_path, tmp_path), Results())
     loads.LOADS["decision"](run)
     loads.LOADS["decision-grpc"](run)
@@ -66,6 +66,26 @@ def test_decisions_are_measured_beside_proxied_requests_of_the_same_process(
     (settings,) = tmp_path.glob("enforcer-*.yaml")
     contracts = [listener["contract"] for listener in json.loads(settings.read_text())["decision"]]
     assert contracts == ["request", "nginx", "envoy-grpc"]
+
+
+def test_grpc_calls_are_measured_beside_proxies_that_only_forward(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """To an app that speaks only HTTP/2."""
+
+    @contextmanager
+    def serving(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
+        server.command(workspace, server.port)
+        yield RunningServer(server, [], 0.0)
+
+    monkeypatch.setattr(loads, "serving", serving)
+    monkeypatch.setattr(h2load, "call", lambda *_: wrk.TrafficSample(1.0, 3.0, 1.0, 2.0, 0, 1))
+    run = loads.Round(0, 1, Workspace(tmp_path, tmp_path), Results())
+    loads.LOADS["grpc"](run)
+
+    assert set(run.results.samples["grpc"]) == {"nginx", "enforcer", "envoy"}
+    (settings,) = tmp_path.glob("enforcer-*.yaml")
+    assert json.loads(settings.read_text())["upstream"] == {"url": "http://127.0.0.1:18002", "protocol": "h2c"}
 
 
 def test_a_proxy_that_is_not_installed_is_named_and_left_out(
