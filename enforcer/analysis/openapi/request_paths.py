@@ -60,7 +60,7 @@ class RequestPath(NamedTuple):
         """Return whether a rule's template matches only paths of these requests, and not all of them."""
         if path.rest or len(path.segments) != len(self.segments) or path.matches(self.sample(filler)):
             return False
-        # A filler may stand for one byte, which cannot be the text of two parameters.
+        # A filler represents single bytes too, which cannot be the text of two parameters.
         segments = (segment.replace(filler, _BYTE) for segment in path.sample(filler))
         return all(map(_matches, self.segments, segments))
 
