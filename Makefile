@@ -61,8 +61,8 @@ test-compiled: build/compiled/.ready ## Run the tests of what is compiled in the
 		--deselect tests/fuzz/test_smoke.py::test_saved_input_is_checked_again \
 		--deselect tests/fuzz/test_cost.py::test_an_expensive_request_is_noticed \
 		--deselect tests/fuzz/test_cost.py::test_the_random_search_finds_an_expensive_request \
-		tests/attacks tests/decision_log tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy tests/server \
-		tests/test_counters.py tests/tokens tests/wire
+		tests/attacks tests/decision_api tests/decision_log tests/e2e tests/exchanges tests/fuzz tests/operations tests/policy tests/proxy \
+		tests/server tests/test_counters.py tests/tokens tests/wire
 
 # Without the tests that start processes or render charts: the lines that run there are not counted.
 COVERED = $(wildcard $(addprefix tests/,analysis cli config decision_api decision_log doctor exchanges kubernetes operations \

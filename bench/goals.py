@@ -74,8 +74,8 @@ def goals(results: Results) -> list[Goal]:
         cpu_ratio("unseen tokens, over nginx + njs", "unseen", "enforcer", "njs", 0.75),
         cpu_ratio("10,000 rules over 10", "rules", "10,000 rules", "10 rules", 1.05),
         cpu_ratio("refused over allowed", "refused", "refused", "allowed", 0.6),
-        cpu_ratio("decision over HTTP, over a proxied request", "decision", "request", "proxied", 0.7),
-        cpu_ratio("decision for nginx, over a proxied request", "decision", "nginx", "proxied", 0.7),
+        cpu_ratio("decision over HTTP, over a proxied request", "decision", "contract request", "proxied", 0.7),
+        cpu_ratio("decision for nginx, over a proxied request", "decision", "contract nginx", "proxied", 0.7),
         cpu_ratio("decision over gRPC, over HTTP", "decision-grpc", "gRPC", "HTTP", 3.0),
         cpu_ratio("unary gRPC call, over Envoy", "grpc", "enforcer", "envoy", 3.0),
     ]

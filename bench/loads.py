@@ -112,7 +112,7 @@ def _refused(now: Round) -> None:
 def _decision(now: Round) -> None:
     """Measure the doors of one process, because only their difference matters."""
     with _checked(now.workspace, enforcer(decision=True)) as running:
-        doors = {"proxied": running, "request": running.deciding("request"), "nginx": running.deciding("nginx")}
+        doors = {"proxied": running} | {f"contract {name}": running.deciding(name) for name in ("request", "nginx")}
         for door in doors.values():
             decisions.check(door)
         _alternate(now, "decision", doors)

@@ -61,7 +61,7 @@ def test_decisions_are_measured_beside_proxied_requests_of_the_same_process(
     loads.LOADS["decision-grpc"](run)
 
     assert doors == [(18016, False), (18027, False), (18028, True)]
-    assert set(run.results.samples["decision"]) == {"proxied", "request", "nginx"}
+    assert set(run.results.samples["decision"]) == {"proxied", "contract request", "contract nginx"}
     assert set(run.results.samples["decision-grpc"]) == {"HTTP", "gRPC"}
     (settings,) = tmp_path.glob("enforcer-*.yaml")
     contracts = [listener["contract"] for listener in json.loads(settings.read_text())["decision"]]

@@ -46,7 +46,11 @@ def test_a_decision_is_compared_with_a_proxied_request_and_grpc_with_http() -> N
     """In CPU time, since the gateway has the rest of the work."""
     results = Results(
         {
-            "decision": {"proxied": [{"cpu": 100.0}], "request": [{"cpu": 60.0}], "nginx": [{"cpu": 80.0}]},
+            "decision": {
+                "proxied": [{"cpu": 100.0}],
+                "contract request": [{"cpu": 60.0}],
+                "contract nginx": [{"cpu": 80.0}],
+            },
             "decision-grpc": {"HTTP": [{"cpu": 60.0}], "gRPC": [{"cpu": 180.0}]},
         }
     )
