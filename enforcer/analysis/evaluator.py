@@ -31,6 +31,7 @@ from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import UNSERVED, Mode, Rule
 from enforcer.proxy.forwarding import Forwarding
 from enforcer.proxy.head import RequestHead
+from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal, malformed
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
@@ -228,6 +229,7 @@ class Policy:
         head = make_head(*parts, self._forwarding, self._limits)
         try:
             target = parse(head.target)
+            others = read_other_targets(head)
         except MalformedRequestError as error:
             raise UnreadableRequestError(malformed(str(error), error.status)) from None
         host = head.host
@@ -236,7 +238,7 @@ class Policy:
                 raise UnreadableRequestError(malformed("Host: not the one of the request target"))
             host = target.authority
         located = self._route(request, head, target, host)
-        return replace(located, others=tuple(self._others(located, head)))
+        return replace(located, others=tuple(self._others(located, head, others)))
 
     def _route(self, request: PolicyRequest, head: RequestHead, target: Target, host: bytes) -> RoutedRequest:
         """Find the rule of a request."""
@@ -265,13 +267,13 @@ class Policy:
         located = settle(self.matcher, target, host) if target.ambiguous else self.matcher.at(target.segments, host)
         return cast("dict[bytes | None, PolicyRule | Parting[PolicyRule]] | None", located)  # it is only read
 
-    def _others(self, located: RoutedRequest, head: RequestHead) -> Iterator[OtherRequest]:
+    def _others(self, located: RoutedRequest, head: RequestHead, others: OtherTargets) -> Iterator[OtherRequest]:
         """Yield the further methods and targets of a request, each with its rule."""
         if located.entry is not None and located.entry.own:
             return  # the enforcer responds itself
         own = None if located.entry is None else located.entry.rule
         sent = with_token(None if own is None else own.token_from, head)
-        for method, written in head.others:
+        for method, written in others:
             try:
                 target = parse(written)
             except MalformedRequestError as error:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.head import RequestHead, SpecialFields
-from enforcer.proxy.other_targets import COPYING, OtherTargets, read_other_targets
+from enforcer.proxy.other_targets import COPYING
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import FOLD, HOST, METHODS, OWS, FieldKind
@@ -76,16 +76,13 @@ def read(contract: Contract, carrier: RequestHead, limits: Limits) -> RequestHea
     if carrier.special is None and not contract.method and carrier.host and carrier.method not in COPYING:
         return carrier  # the common case of `request`: it is the client's own
     special: SpecialFields = carrier.special or {}
-    others: OtherTargets = ()
     try:
         method, target, host, forwarded = _describe(contract, carrier)
         check_destination(method, special, joined=contract.joins)
-        if _DESTINATION in special or _METHOD_OVERRIDE in special:
-            others = read_other_targets(method, target, host, special)
     except MalformedRequestError as error:
         return refused(carrier, responses.malformed(str(error), error.status))
     refusal = responses.TARGET_TOO_LONG if len(target) > limits.target else None
-    return _judged(carrier, method, target, host, forwarded, others, refusal)
+    return _judged(carrier, method, target, host, forwarded, refusal)
 
 
 def foreign_fields(contract: Contract, head: RequestHead) -> list[bytes]:
@@ -120,13 +117,13 @@ def check_destination(method: bytes, special: SpecialFields, *, joined: bool) ->
     destinations = special.get(_DESTINATION, ())
     if not destinations:
         raise MalformedRequestError("Destination", "missing; the proxy must pass it on")
-    if joined and any(b"," in value for _, value in destinations):
+    if len(destinations) > 1 or (joined and b"," in destinations[0][1]):
         raise MalformedRequestError("Destination", "more than one, or with a comma")
 
 
 def refused(carrier: RequestHead, refusal: Refusal) -> RequestHead:
     """Return the head of a request that cannot be decided; nothing that the carrier says is believed."""
-    return _judged(carrier, carrier.method, carrier.target, carrier.host, None, (), refusal)
+    return _judged(carrier, carrier.method, carrier.target, carrier.host, None, refusal)
 
 
 _Forwarded = list[tuple[bytes, bytes]]
@@ -175,7 +172,6 @@ def _judged(
     target: bytes,
     host: bytes,
     forwarded: _Forwarded | None,
-    others: OtherTargets,
     refusal: Refusal | None,
 ) -> RequestHead:
     special: dict[int, _Forwarded] = {
@@ -198,6 +194,5 @@ def _judged(
         has_body=carrier.has_body,
         chunked=carrier.chunked,
         upgrade=carrier.upgrade,
-        others=others,
         refusal=refusal,
     )

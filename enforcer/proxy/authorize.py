@@ -50,6 +50,7 @@ from enforcer.proxy import responses
 from enforcer.proxy.cors import preflight_method
 from enforcer.proxy.grant import Grant
 from enforcer.proxy.head import RequestHead
+from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.peer import PROXY_DOOR, Peer
 from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
@@ -103,8 +104,8 @@ class Authorization:
     """
 
     __slots__ = (
-        "_age", "_decided_at", "_decisions", "_head", "_known_secrets", "_peer", "_possession", "_taken",
-        "_token_with_proof", "_verified_from", "identity", "lines", "purges", "route", "segments", "sender",
+        "_age", "_decided_at", "_decisions", "_head", "_known_secrets", "_others", "_peer", "_possession",
+        "_taken", "_token_with_proof", "_verified_from", "identity", "lines", "purges", "route", "segments", "sender",
         "snapshot", "target", "unlogged",
     )  # fmt: skip
 
@@ -113,6 +114,7 @@ class Authorization:
         self._peer = peer
         self.sender = peer.own if head.special is None else peer.sender(head, snapshot.forwarding)
         self._decisions = decisions
+        self._others: OtherTargets = ()
         self._taken: TakenToken | None = None  # the token, if the rule reads it from other places than Authorization
         self._token_with_proof: bytes | None = None  # the token if it came with the DPoP scheme
         self._possession: Possession | None = None  # None: it was not checked
@@ -141,6 +143,11 @@ class Authorization:
             target, methods = snapshot.routes.locate(head.target, head.host)
         except MalformedRequestError as error:
             return self.reject(responses.malformed(str(error), error.status), _UNREADABLE_PATH)
+        if head.special is not None:
+            try:
+                self._others = read_other_targets(head)
+            except MalformedRequestError as malformed:
+                return self.reject(responses.malformed(str(malformed), malformed.status))
         if target.authority is not None and target.authority.lower() != head.host.lower():
             return self.reject(responses.malformed("Host: not the one of the request target"))
         self.target, self.segments = target.origin_form, target.segments
@@ -174,7 +181,7 @@ class Authorization:
         now = _clock()
         if snapshot.debug:
             self._verified_from = now
-        lookup = self._lookup_for_others() if head.others else route.lookup
+        lookup = self._lookup_for_others() if self._others else route.lookup
         verification = route.verifier.verify(token, now, listener, lookup)
         if verification is None:
             return None
@@ -360,8 +367,8 @@ class Authorization:
         detail: str = "",
     ) -> Allow | Refused:
         """Count and record a decision; `refusal` overrides the rule's own refusal for the reason."""
-        head, route = self._head, self.route
-        if head.others and isinstance(decision, Allow):
+        route = self.route
+        if self._others and isinstance(decision, Allow):
             denial = self._refuse_others(decision)
             if denial is not None:
                 decision, refusal = OTHER_TARGET, denial
@@ -388,9 +395,10 @@ class Authorization:
         Each is authorized like a request with the same token, so that it does not matter which one the app serves.
         """
         granted = self.grant(permit)
-        for method, target in self._head.others:
+        host = self._head.host
+        for method, target in self._others:
             try:
-                route = self._other_route(method, target)
+                _, route = self.snapshot.locate(method, target, host)
                 refusal = granted._replace(method=method, target=target).reauthorize(self.snapshot)
             except MalformedRequestError as error:
                 return responses.malformed(f"Destination: {error.why}", error.status)
@@ -402,18 +410,13 @@ class Authorization:
                 return refusal
         return None
 
-    def _other_route(self, method: bytes, target: bytes) -> Route:
-        """Return the route of another target; raises MalformedRequestError."""
-        _, methods = self.snapshot.routes.locate(target, self._head.host)
-        route = None if methods is None else choose(methods, method)
-        return self.snapshot.without_rule(method) if route is None else route
-
     def _lookup_for_others(self) -> LookupOptions:
         """Return the options for cached results that the rules of all targets accept."""
         options = [self.route.lookup]
-        for method, target in self._head.others:
+        for method, target in self._others:
             try:
-                options.append(self._other_route(method, target).lookup)
+                _, route = self.snapshot.locate(method, target, self._head.host)
+                options.append(route.lookup)
             except MalformedRequestError:
                 continue  # the request is refused later, because it cannot be read
         ages = [option.max_age for option in options if option.max_age is not None]

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from enforcer.policy.decision import Allow, decide_again
-from enforcer.policy.matcher import choose
 from enforcer.policy.request_view import RequestView
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens.purge import Purge
-from enforcer.wire.target import Target
 
 
 class Grant(NamedTuple):
@@ -39,8 +37,10 @@ class Grant(NamedTuple):
     def has_ended(self, now: float, snapshot: Snapshot) -> bool:
         """Return whether the token was purged, or has expired and may not be outlasted under the snapshot in force."""
         token = self.permit.token
-        if token is not None and token.expires <= now and self._locate(snapshot)[1].ends_with_token:
-            return True
+        if token is not None and token.expires <= now:
+            _, route = snapshot.locate(self.method, self.target, self.host)
+            if route.ends_with_token:
+                return True
         return any(map(self.is_ended_by, self.purges))
 
     def is_ended_by(self, purge: Purge) -> bool:
@@ -49,7 +49,7 @@ class Grant(NamedTuple):
 
     def reauthorize(self, snapshot: Snapshot) -> Refusal | None:
         """Return how a snapshot would refuse the request, by the known verification result; None if it allows it."""
-        target, route = self._locate(snapshot)
+        target, route = snapshot.locate(self.method, self.target, self.host)
         request = RequestView(target.segments, target.query, self.host, self.lines, self.address)
         token = self.permit.token
         # The result of one authorization server means nothing to a rule that trusts another one. One without claims
@@ -59,8 +59,3 @@ class Grant(NamedTuple):
         # As of when the token was valid: whether its expiry ends the stream is for `has_ended`.
         decision = decide_again(route.requirement, self.permit, without, request, self.granted_at, route.report_only)
         return None if isinstance(decision, Allow) else route.refusals.bearer[decision.reason]
-
-    def _locate(self, snapshot: Snapshot) -> tuple[Target, Route]:
-        target, methods = snapshot.routes.locate(self.target, self.host)
-        route = None if methods is None else choose(methods, self.method)
-        return target, snapshot.without_rule(self.method) if route is None else route

@@ -8,7 +8,6 @@ from typing import Final
 from enforcer.errors import MalformedRequestError
 from enforcer.proxy import responses
 from enforcer.proxy.forwarding import Forwarding, without_listed
-from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.proxy.responses import Refusal
 from enforcer.settings.forwarding import IGNORED_UPGRADES
 from enforcer.settings.limits import Limits
@@ -21,8 +20,6 @@ SpecialFields = Mapping[int, Sequence[tuple[bytes, bytes]]]
 _HOST: Final = int(FieldKind.HOST)
 _AUTHORIZATION: Final = int(FieldKind.AUTHORIZATION)
 _EXPECT: Final = int(FieldKind.EXPECT)
-_DESTINATION: Final = int(FieldKind.DESTINATION)
-_METHOD_OVERRIDE: Final = int(FieldKind.METHOD_OVERRIDE)
 
 _LENGTH_DIGITS: Final = 18
 
@@ -63,13 +60,12 @@ class RequestHead:
     - `authorization`: the value of Authorization; `authorizations`: the number of such fields.
     - `http10`: the client speaks HTTP/1.0. `upgrade`: the protocol asked for, if it is permitted.
     - `last_hop`: OPTIONS or TRACE with `Max-Forwards: 0`, which must not be forwarded.
-    - `others`: methods and targets that its fields name besides its own.
     - `refusal`: the response if the head is not valid.
     """
 
     __slots__ = (
         "authorization", "authorizations", "chunked", "expects_continue", "framing", "has_body", "host", "http10",
-        "keep_alive", "last_hop", "length", "lines", "method", "others", "refusal", "special", "target", "upgrade",
+        "keep_alive", "last_hop", "length", "lines", "method", "refusal", "special", "target", "upgrade",
     )  # fmt: skip
 
     def __init__(
@@ -90,7 +86,6 @@ class RequestHead:
         chunked: bool = False,
         upgrade: bytes | None = None,
         last_hop: bool = False,
-        others: OtherTargets = (),
         refusal: Refusal | None = None,
     ) -> None:
         self.method: Final = method
@@ -108,7 +103,6 @@ class RequestHead:
         self.chunked: Final = chunked
         self.upgrade: Final = upgrade
         self.last_hop: Final = last_hop
-        self.others: Final = others
         self.refusal: Final = refusal
         # RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored
         self.expects_continue: Final = special is not None and _EXPECT in special and not http10
@@ -214,7 +208,6 @@ class HeadBuilder:
         lines = self.lines
         http10 = has_body = chunked = last_hop = False
         framing, length, upgrade = b"", 0, None
-        others: OtherTargets = ()
         refusal: Refusal | None = None
         if len(lines) // 4 + sum(map(len, special.values())) > limits.fields:
             refusal = responses.HEAD_TOO_LARGE
@@ -226,8 +219,6 @@ class HeadBuilder:
                 if length > limits.body:
                     refusal = responses.TOO_LARGE
                 hops, last_hop = _read_hops(method, special)
-                if _DESTINATION in special or _METHOD_OVERRIDE in special:
-                    others = read_other_targets(method, self.target, self._host, special)
                 lines = self._forwarded_lines(hops, special)
                 if upgrades and not http10:
                     upgrade = _read_upgrade(special, self.forwarding.upgrades, has_body, chunked)
@@ -250,7 +241,6 @@ class HeadBuilder:
             chunked=chunked,
             upgrade=upgrade,
             last_hop=last_hop,
-            others=others,
             refusal=self._exceeded(limits, oversize) or refusal,
         )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
+from enforcer.proxy.head import RequestHead
 from enforcer.wire.fields import OWS, TOKEN, FieldKind
 
 OtherTargets = tuple[tuple[bytes, bytes], ...]
@@ -17,33 +17,36 @@ COPYING: Final = (b"COPY", b"MOVE")
 _WRITING: Final = b"PUT"
 """The method that a destination is authorized for: a client that may not write there may not move anything there."""
 _MAX_METHOD: Final = 32
+_DESTINATION: Final = int(FieldKind.DESTINATION)
+_METHOD_OVERRIDE: Final = int(FieldKind.METHOD_OVERRIDE)
 _URI: Final = re.compile(rb"(?i:https?)://([^/?#]*)(.*)", re.DOTALL)
 _DEFAULT_PORT: Final = re.compile(rb":(?:80|443)?\Z")
 
 
-def read_other_targets(
-    method: bytes, target: bytes, host: bytes, special: Mapping[int, Sequence[tuple[bytes, bytes]]]
-) -> OtherTargets:
+def read_other_targets(head: RequestHead) -> OtherTargets:
     """Return the other targets of a request; raises MalformedRequestError if a field that names one cannot be read.
 
     `Destination` (RFC 4918 §10.3) is read only with MOVE and COPY. Its host must be the request's own.
     """
+    special = head.special
+    if special is None or (_DESTINATION not in special and _METHOD_OVERRIDE not in special):
+        return ()
     others: list[tuple[bytes, bytes]] = []
-    methods = [method]
-    overrides = special.get(FieldKind.METHOD_OVERRIDE, ())
+    methods = [head.method]
+    overrides = special.get(_METHOD_OVERRIDE, ())
     if overrides:
         values = {value.strip(OWS).upper() for _, value in overrides}
         override = values.pop()
         if values or len(override) > _MAX_METHOD or not TOKEN.fullmatch(override):
             raise MalformedRequestError(overrides[0][0].decode(), "not one method")
-        if override != method:
+        if override != head.method:
             methods.append(override)
-            others.append((override, target))
-    destinations = special.get(FieldKind.DESTINATION, ())
+            others.append((override, head.target))
+    destinations = special.get(_DESTINATION, ())
     if destinations and any(name in COPYING for name in methods):
         if len(destinations) != 1:
             raise MalformedRequestError("Destination", "more than one")
-        others.append((_WRITING, _path(destinations[0][1].strip(OWS), host)))
+        others.append((_WRITING, _path(destinations[0][1].strip(OWS), head.host)))
     return tuple(others)
 
 

@@ -15,7 +15,7 @@ from enforcer.decision_log.buffer import RetentionSettings
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.ambiguity import Parting, settle
 from enforcer.policy.decision import Evidence, SkippedVerification
-from enforcer.policy.matcher import Matcher, Methods
+from enforcer.policy.matcher import Matcher, Methods, choose
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
 from enforcer.proxy.cors import Cors
@@ -218,6 +218,12 @@ class Snapshot:
     http2: bool
     debug: bool
     lifetime_token: Any
+
+    def locate(self, method: bytes, raw: bytes, host: bytes) -> tuple[Target, Route]:
+        """Return a request target, parsed, and its route; raises MalformedRequestError."""
+        target, methods = self.routes.locate(raw, host)
+        route = None if methods is None else choose(methods, method)
+        return target, self.without_rule(method) if route is None else route
 
     def without_rule(self, method: bytes) -> Route:
         """Return the route of a request that no rule matches."""

@@ -424,9 +424,7 @@ def _has_connection_fields(request: PolicyRequest) -> bool:
     names = {name.lower() for name, _ in request.headers}
     if request.method in ("MOVE", "COPY") and "destination" not in names:
         return True  # the decision API asks for the field, which a caller may have removed
-    return not names.isdisjoint(
-        {"connection", "expect", "content-length", "max-forwards", "upgrade", "x-method-override"}
-    )
+    return not names.isdisjoint({"connection", "expect", "content-length", "max-forwards", "upgrade"})
 
 
 Answer = tuple[int, list[str], list[tuple[bytes, bytes]]]

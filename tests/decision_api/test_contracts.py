@@ -183,7 +183,7 @@ def test_what_belongs_to_the_connection_is_the_carriers() -> None:
 
 def test_each_part_of_a_head_is_the_clients_or_the_carriers() -> None:
     """A part that is added to heads must be considered here: a rule may depend on it."""
-    of_client = {"authorization", "authorizations", "host", "lines", "method", "others", "refusal", "special", "target"}
+    of_client = {"authorization", "authorizations", "host", "lines", "method", "refusal", "special", "target"}
     of_connection = {"chunked", "expects_continue", "framing", "has_body", "http10", "keep_alive", "length", "upgrade"}
     not_forwarded = {"last_hop"}  # Max-Forwards: the caller forwards, and counts
     parts = {name for name in dir(RequestHead) if not name.startswith("_")} - {"memory"}

@@ -121,6 +121,22 @@ def test_a_method_that_a_field_names_is_authorized_too(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_field_that_names_another_request_is_read_beside_the_clients(name: str) -> None:
+    """Not beside the carrier's method and host. A malformed one is the client's fault: the connection stays open."""
+
+    async def script() -> None:
+        bed = Bed(name)
+        move = (b"X-HTTP-Method-Override", b"MOVE"), (b"Destination", b"http://app/api/y")
+        moved = await bed.ask(b"POST", b"/public/x", move)
+        assert (status(moved), moved.ended) == (403, False)  # no rule allows MOVE
+        malformed = await bed.ask(b"GET", b"/api/x", [TOKEN, (b"X-HTTP-Method", b"A B")])
+        assert (status(malformed), malformed.ended) == (400, False)
+        bed.plane.close()
+
+    play(script())
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_outage_is_503_with_retry_after(name: str) -> None:
     """It says nothing of the token, so it is never 401."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enforcer.errors import MalformedRequestError
+from enforcer.proxy.head import RequestHead
 from enforcer.proxy.other_targets import OtherTargets, read_other_targets
 from enforcer.wire.fields import field_kind
 
@@ -14,7 +15,7 @@ def read(method: bytes, *fields: tuple[bytes, bytes]) -> OtherTargets:
     special: dict[int, list[tuple[bytes, bytes]]] = {}
     for name, value in fields:
         special.setdefault(field_kind(name), []).append((name, value))
-    return read_other_targets(method, b"/a", b"app", special)
+    return read_other_targets(RequestHead(method, b"/a", b"app", [], special=special))
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,6 @@ def _with_peer(
         keep_alive=True,
         has_body=head.has_body,
         upgrade=upgrade,
-        others=head.others,
         refusal=head.refusal,
     )
 
