@@ -18,7 +18,7 @@ IMAGE   ?= token-enforcer:$(VERSION_NOW)
 DEMO_PORTS = $(if $(PORT),--port $(PORT)) $(if $(ADMIN_PORT),--admin-port $(ADMIN_PORT)) \
 	$(if $(AUTH_PORT),--auth-port $(AUTH_PORT)) $(if $(APP_PORT),--app-port $(APP_PORT))
 
-.PHONY: help demo kind test test-compiled coverage check lint fuzz soak fairness bench bench-page interop gateways apps e2e-pods e2e-cluster image
+.PHONY: help demo kind test test-compiled coverage check lint fuzz properties soak fairness bench bench-page interop gateways apps e2e-pods e2e-cluster image
 .PHONY: generated golden k8s corpus corpus-openapi alerts lock version release clean
 
 help: ## List the targets
@@ -82,6 +82,11 @@ lint: $(VENV)/.ready ## Style, types and prose
 
 fuzz: $(VENV)/.ready ## Search for bytes that break the parsers, for a minute (FUZZ_SECONDS=600: longer)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS))
+
+properties: $(VENV)/.ready ## Run the property tests with new random examples (RUNS=50: more often than five times)
+	@for run in $$(seq $(or $(RUNS),5)); do \
+		$(BIN)/pytest $(PARALLEL) -m hypothesis --hypothesis-profile=random $(PYTEST_ARGS) || exit 1; \
+	done
 
 soak: build/compiled/.ready ## Mixed traffic for ten minutes, servers killed under it (SOAK_SECONDS=60 CONNECTIONS=50: shorter, fewer)
 	@PYTHONPATH=$(CURDIR)/build/compiled:tests PYTHONSAFEPATH=1 $(BIN)/python -m soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS)) \
