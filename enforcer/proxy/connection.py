@@ -34,6 +34,7 @@ from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.proxy.tunnel import Tunnel
+from enforcer.proxy.tunnel_lifetime import TunnelLifetime
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.plaintext import set_protocol
@@ -312,12 +313,9 @@ class ClientConnection(AcceptedConnection):
     def become_tunnel(self, upstream: UpgradedConnection, first: bytes, grant: Grant, snapshot: Snapshot) -> None:
         """Give the transport to a tunnel, with what the client sent behind its request."""
         registry = self._registry
-        tunnel = Tunnel(registry, self.transport, self._input.transport, upstream, grant, snapshot.timeouts.tunnel)
-        tunnel.start(self._hand_over(tunnel), first)
-        if grant.has_ended(0.0, snapshot):
-            tunnel.abort()
-        elif snapshot is not registry.snapshot:
-            tunnel.renew()
+        lifetime = TunnelLifetime(registry, grant, snapshot.timeouts.tunnel)
+        tunnel = Tunnel(registry, self.transport, self._input.transport, upstream, lifetime)
+        tunnel.start(self._hand_over(tunnel), first, snapshot)
 
     def _become_http2(self, data: bytes) -> None:
         """Give the transport to a connection that speaks HTTP/2, whose preface has come; `data` is behind it."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from enforcer.proxy.grant import Grant
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
+from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.tunnel_lifetime import TunnelLifetime
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.plaintext import set_protocol
@@ -44,7 +45,7 @@ class _End:
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None and self._tunnel is not None:
-            self._tunnel.active = True
+            self._tunnel.lifetime.active = True
             self.other.transport.write(data)
         if len(data) > STEP:  # a hundred tunnels with middle-sized reads take as long as one with large reads
             self.input.wait(len(data))
@@ -78,11 +79,9 @@ class _End:
 
 
 class Tunnel(ManagedConnection):
-    """The two ends and their deadlines: `idle_timeout` seconds without a byte, or the expiry of the token."""
+    """The two ends, and how long they last."""
 
-    __slots__ = (
-        "_deadline", "_down", "_ends", "_grant", "_idle_timeout", "_registry", "_tls", "_up", "_upstream", "active",
-    )  # fmt: skip
+    __slots__ = ("_down", "_ends", "_registry", "_tls", "_up", "_upstream", "lifetime")
 
     def __init__(
         self,
@@ -90,31 +89,32 @@ class Tunnel(ManagedConnection):
         client: asyncio.Transport,
         readable: Readable,
         upstream: UpgradedConnection,
-        grant: Grant,
-        idle_timeout: float,
+        lifetime: TunnelLifetime,
     ) -> None:
         super().__init__()
         self._registry = registry
         self._tls = readable if isinstance(readable, TlsReader) else None
         self._upstream = upstream
-        self._grant = grant
-        self._idle_timeout = idle_timeout
-        self._deadline = registry.ticker.next + idle_timeout
+        self.lifetime = lifetime
         self._ends = 2
-        self.active = False
         turns, server = registry.ticker.turns, upstream.detach()
         self._down = _End(self, turns, client, readable)
         self._up = _End(self, turns, server, server if upstream.tls is None else upstream.tls)
         self._down.other, self._up.other = self._up, self._down
 
-    def start(self, from_client: bytes, from_upstream: bytes) -> None:
-        """Copy bytes from now on, beginning with those that either side sent behind its head."""
+    def start(self, from_client: bytes, from_upstream: bytes, snapshot: Snapshot) -> None:
+        """Copy bytes from now on, beginning with those that either side sent behind its head.
+
+        `snapshot` is the one that allowed the request: if its token was purged since, or a reload denies it, it ends.
+        """
         down, up = self._down.transport, self._up.transport
         for end, other, first in ((self._down, up, from_client), (self._up, down, from_upstream)):
             set_protocol(end.transport, end)
             end.input.unblock()
             if first:
                 other.write(first)
+        if self.lifetime.is_over_at_start(snapshot):
+            self.abort()
 
     @property
     def memory(self) -> int:
@@ -124,21 +124,17 @@ class Tunnel(ManagedConnection):
 
     def sweep(self, now: float, wall: float) -> None:
         """End it if it is idle for too long or outlasts its token, without waiting for bytes not yet delivered."""
-        if self.active:
-            self.active = False
-            self._deadline = now + self._idle_timeout
-        if self._deadline <= now or self._grant.has_ended(wall, self._registry.snapshot):
+        if self.lifetime.is_over(now, wall):
             self.abort()
 
     def renew(self) -> bool:
         """End it if the newest snapshot denies it; return that it need not be asked again."""
-        if self._grant.reauthorize(self._registry.snapshot) is not None:
-            self._grant.route.metrics.ended_by_reload += 1
+        if self.lifetime.is_denied():
             self.abort()
         return True
 
     def revoke(self, purge: Purge) -> None:
-        if self._grant.is_ended_by(purge):
+        if self.lifetime.is_ended_by(purge):
             self.abort()
 
     def abort(self) -> None:

@@ -11,6 +11,7 @@ from enforcer.proxy.http2.stream import Http2Stream
 from enforcer.proxy.http2.tunnel import StreamTunnel
 from enforcer.proxy.http2.websocket import PROTOCOL
 from enforcer.proxy.registry import ConnectionRegistry
+from enforcer.proxy.tunnel_lifetime import TunnelLifetime
 from enforcer.settings.limits import Timeouts
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.http2.allowance import Allowance
@@ -110,4 +111,5 @@ class Http2Session(AcceptedConnection):
         self, stream: Http2Stream, upstream: UpgradedConnection, grant: Grant, timeouts: Timeouts
     ) -> StreamTunnel:
         client = None if self.holder is None else self.holder.client
-        return StreamTunnel(self._registry, stream, upstream, grant, timeouts.tunnel, client)
+        lifetime = TunnelLifetime(self._registry, grant, timeouts.tunnel)
+        return StreamTunnel(self._registry, stream, upstream, lifetime, client)

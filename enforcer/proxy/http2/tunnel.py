@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from enforcer.proxy.grant import Grant
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.tunnel_lifetime import TunnelLifetime
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.plaintext import set_protocol
@@ -44,8 +44,8 @@ class StreamTunnel:
     """
 
     __slots__ = (
-        "_active", "_client_ended", "_deadline", "_grant", "_idle_timeout", "_input", "_registry",
-        "_stream", "_transport", "_upstream", "_upstream_ended", "blocked", "client",
+        "_client_ended", "_input", "_lifetime", "_registry", "_stream", "_transport", "_upstream", "_upstream_ended",
+        "blocked", "client",
     )  # fmt: skip
 
     def __init__(
@@ -53,17 +53,14 @@ class StreamTunnel:
         registry: ConnectionRegistry,
         stream: TunnelStream,
         upstream: UpgradedConnection,
-        grant: Grant,
-        idle_timeout: float,
+        lifetime: TunnelLifetime,
         client: str | None,
     ) -> None:
         self._registry = registry
         self._stream: TunnelStream | None = stream
         self._upstream = upstream
-        self._grant = grant
-        self._idle_timeout = idle_timeout
-        self._deadline = registry.ticker.next + idle_timeout
-        self._active = self._client_ended = self._upstream_ended = False
+        self._lifetime = lifetime
+        self._client_ended = self._upstream_ended = False
         self._transport = transport = upstream.detach()
         readable: Readable = transport if upstream.tls is None else upstream.tls
         self._input = PacedInput(registry.ticker.turns, readable, self)
@@ -76,10 +73,8 @@ class StreamTunnel:
         self._input.unblock()
         if first:
             self._write(first)
-        if self._grant.has_ended(0.0, self._registry.snapshot):
+        if self._lifetime.is_over_at_start(snapshot):
             self.abort()
-        elif snapshot is not self._registry.snapshot:
-            self.renew()
 
     def abort(self) -> None:
         """End both sides at once."""
@@ -88,7 +83,7 @@ class StreamTunnel:
             self._stream.cancel()
 
     def _write(self, data: bytes) -> None:
-        self._active = True
+        self._lifetime.active = True
         if self._stream is not None:
             self._stream.write(data)
 
@@ -139,7 +134,7 @@ class StreamTunnel:
 
     def on_request_body(self, data: bytes) -> None:
         """Take bytes from the client."""
-        self._active = True
+        self._lifetime.active = True
         self._transport.write(data)
 
     def on_request_end(self, trailers: list[bytes]) -> None:
@@ -173,21 +168,16 @@ class StreamTunnel:
 
     def end_if_not_valid(self, now: float) -> None:
         """End it if it is idle for too long or outlasts its token; `now` is wall-clock time."""
-        ticks = self._registry.ticker.next
-        if self._active:
-            self._active = False
-            self._deadline = ticks + self._idle_timeout
-        if self._deadline <= ticks or self._grant.has_ended(now, self._registry.snapshot):
+        if self._lifetime.is_over(self._registry.ticker.next, now):
             self.abort()
 
     def renew(self) -> bool:
         """End it if the newest snapshot denies it; return that it need not be asked again."""
-        if self._grant.reauthorize(self._registry.snapshot) is not None:
-            self._grant.route.metrics.ended_by_reload += 1
+        if self._lifetime.is_denied():
             self.abort()
         return True
 
     def revoke(self, purge: Purge) -> None:
         """End it if a purge covers its token."""
-        if self._grant.is_ended_by(purge):
+        if self._lifetime.is_ended_by(purge):
             self.abort()
