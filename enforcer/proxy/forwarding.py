@@ -14,7 +14,7 @@ from typing import Final
 from enforcer.clients import Networks, client_key
 from enforcer.policy.decision import Allow
 from enforcer.settings.forwarding import ForwardingSettings
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import ActiveToken, name_and_path
 from enforcer.tokens.identity import identity_value
 from enforcer.wire.fields import FOLD, READ_FIELDS, FieldKind, field_kind, fold, without
 
@@ -56,14 +56,14 @@ class Forwarding:
         self._senders: dict[tuple[str, bytes], tuple[str, str]] = {}
         self._style = settings.chain
         self._via = settings.via
-        self._identity = tuple((name.encode(), claim) for name, claim in settings.identity.items())
+        self._identity = tuple([(name.encode(), *name_and_path(claim)) for name, claim in settings.identity.items()])
         self._trusted = Networks(settings.trusted_proxies)
 
     def identity_fields(self, token: ActiveToken) -> bytes:
         """Return the identity field lines for a token; an absent claim makes no field."""
         lines = []
-        for name, claim in self._identity:
-            value = identity_value(token, claim)
+        for name, claim, path in self._identity:
+            value = identity_value(token, claim, path)
             if value is not None:
                 lines.append(b"%b: %b\r\n" % (name, value))
         return b"".join(lines)

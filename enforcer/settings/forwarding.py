@@ -21,9 +21,10 @@ class ForwardingSettings(Section):
     identity: Mapping[str, str] = field(
         default_factory=lambda: {"X-Auth-Subject": "sub", "X-Auth-Client": "client_id", "X-Auth-Scope": "scope"}
     )
-    """Field name: the claim that it carries. A client's own field of that name, in any spelling, is always removed. If
-    the token has no such claim, the field is absent. A string is written as it is, a list of strings with commas,
-    anything else as JSON behind `json:`, and `scope` as scopes with spaces; docs/identity-fields.md has the details."""
+    """Field name: the claim that it carries; a dotted name, or a JSON pointer (`/a/b`), reaches into nested claims. A
+    client's own field of that name, in any spelling, is always removed. If the token has no such claim, the field is
+    absent. A string is written as it is, a list of strings with commas, anything else as JSON behind `json:`, and
+    `scope` as scopes with spaces; docs/identity-fields.md has the details."""
     authorization: Literal["pass", "remove"] = "pass"
     """Whether the upstream receives the Authorization field."""
     chain: Literal["x-forwarded", "forwarded", "none"] = "x-forwarded"

@@ -106,7 +106,7 @@ class ScopeClaims:
 
     def __init__(self, names: Sequence[str]) -> None:
         """Compile the names: a dotted one, or a JSON pointer, reaches into nested claims."""
-        self.names: Final = tuple([_name_and_path(name) for name in names])
+        self.names: Final = tuple([name_and_path(name) for name in names])
 
     def read(self, members: Mapping[str, Any]) -> frozenset[str]:
         """Return the scopes of a token; raises ValueError."""
@@ -209,7 +209,11 @@ def read_date(members: Mapping[str, Any], name: str, absent: float) -> float:
     raise ValueError(f"{name} is not a date")
 
 
-def _name_and_path(name: str) -> tuple[str, tuple[str, ...]]:
+def name_and_path(name: str) -> tuple[str, tuple[str, ...]]:
+    """Return a claim's name with the keys that lead to it, as `claim_value` takes them.
+
+    The name is written as in a configuration: a dotted one, or a JSON pointer, reaches into nested claims.
+    """
     path = tuple(pointer_keys(name) if name.startswith("/") else name.split("."))
     return path[0] if len(path) == 1 else name, path
 

@@ -12,20 +12,24 @@ docs/identity-fields.md describes it for the authors of apps.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
-from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.claims import UNREADABLE, ActiveToken, claim_value
 from enforcer.wire.fields import field_value
 
 _JSON: Final = b"json:"
 
 
-def identity_value(token: ActiveToken, claim: str) -> bytes | None:
-    """Return the value of the field that carries a claim; None if the token has no such claim, or an empty list."""
+def identity_value(token: ActiveToken, claim: str, path: Sequence[str] = ()) -> bytes | None:
+    """Return the value of the field that carries a claim; None if the token has no such claim, or an empty list.
+
+    `path` are the keys of a nested claim, as `claims.name_and_path` has them.
+    """
     if claim == "scope":
         return field_value(" ".join(sorted(token.scopes))) if token.scopes else None
-    value = token.claims.get(claim)
-    return None if value is None or value == [] else _encode(value)
+    value = claim_value(token.claims, claim, path)
+    return None if value is None or value is UNREADABLE or value == [] else _encode(value)
 
 
 def _encode(value: Any) -> bytes:

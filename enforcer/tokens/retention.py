@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from enforcer.tokens.claims import UNREADABLE, ActiveToken, claim_value
+from enforcer.tokens.claims import UNREADABLE, ActiveToken, claim_value, name_and_path
 from enforcer.tokens.shared_values import SharedValues, size_of
 
 _SHARED: Final = SharedValues(1024 * 1024)
@@ -39,8 +39,11 @@ class Retention:
 
     def is_served_by(self, former: Retention) -> bool:
         """Return whether tokens that another one reduced have all claims that are read now."""
+        # A nested claim may have been kept only in part, or under its dotted name, where it would not be found.
+        claims = [name_and_path(name) for name in self.identity.values()]
         identity = self.identity == former.identity or (
-            _literally(self.identity.values()) <= _literally(_RESTORED).union(former._paths)
+            all(len(path) == 1 for _, path in claims)
+            and frozenset(claims) <= _literally(_RESTORED).union(former._paths)
         )
         return identity and self.decides_on(former)
 

@@ -210,6 +210,28 @@ def test_the_identity_fields_carry_the_tokens_claims(claims: dict[str, Any], exp
     assert forwarding().identity_fields(read_claims(claims)) == expected
 
 
+@pytest.mark.parametrize("name", ["realm_access.roles", "/realm_access/roles"])
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"realm_access": {"roles": ["a", "b"]}}, b"X-Roles: a,b\r\n"),
+        ({"realm_access": {"roles": []}}, b""),
+        ({"realm_access": {}}, b""),
+        ({"realm_access": "roles"}, b""),
+        ({}, b""),
+    ],
+)
+def test_a_nested_claim_is_named_as_in_rules(name: str, claims: dict[str, Any], expected: bytes) -> None:
+    """A name that a rule finds a claim by must not find nothing for the app."""
+    assert forwarding(identity={"X-Roles": name}).identity_fields(read_claims(claims)) == expected
+
+
+def test_a_claim_whose_name_has_a_dot_precedes_a_nested_one() -> None:
+    """As for rules."""
+    claims = {"a.b": "literal", "a": {"b": "nested"}}
+    assert forwarding(identity={"X-A": "a.b"}).identity_fields(read_claims(claims)) == b"X-A: literal\r\n"
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=8),
     lambda inner: (

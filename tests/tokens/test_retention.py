@@ -41,6 +41,9 @@ def test_claims_that_were_kept_in_another_way_do_not_serve() -> None:
     assert not both.is_served_by(dotted)
     assert whole.is_served_by(both)
     assert not Retention([], {"X-App": "my.app"}).is_served_by(dotted)
+    assert not Retention([], {"X-App": "my.app"}).is_served_by(whole)
+    assert not Retention([], {"X-App": "/my/app"}).is_served_by(dotted)
+    assert Retention([], {"X-Tenant": "tenant"}).is_served_by(Retention(["tenant"], {}))
     assert Retention(["my"], {}).is_served_by(Retention([], {}, ["my"]))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from enforcer.errors import SettingsError
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.forwarding import ForwardingSettings
+from enforcer.tokens.claims import name_and_path
 from enforcer.wire.fields import FORWARDING_FIELDS, HOP_BY_HOP, TOKEN, fold
 
 _RESERVED: Final = {
@@ -32,6 +33,8 @@ def check_forwarding(settings: ForwardingSettings) -> ForwardingSettings:
             faults[path] = f"many apps cannot tell this field from {first}; choose another"
         elif not claim:
             faults[path] = 'expected the name of a claim, found ""'
+        elif "" in name_and_path(claim)[1]:
+            faults[path] = "a part of the claim's name is empty"
     for index, network in enumerate(settings.trusted_proxies):
         try:
             ip_network(network, strict=False)

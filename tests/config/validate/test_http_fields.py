@@ -60,6 +60,12 @@ def test_two_identity_fields_differ_for_every_app() -> None:
     }
 
 
+@pytest.mark.parametrize("claim", ["a..b", ".a", "a.", "/a//b", "/"])
+def test_the_name_of_a_nested_claim_has_no_empty_part(claim: str) -> None:
+    """No token has such a claim, so that the field would always be absent."""
+    assert errors_of(identity={"X-A": claim}) == {("identity", "X-A"): "a part of the claim's name is empty"}
+
+
 def test_all_errors_are_reported_at_once() -> None:
     """Each with the path of its value."""
     errors = errors_of(
