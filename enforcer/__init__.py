@@ -6,7 +6,7 @@ A request passes through the rooms in one direction (docs/architecture.md; `prox
            -> wire.target, policy.matcher: the route (rule, upstream, verifier)
            -> tokens.bearer, tokens.verifier: the token, and whether it is active (cache, introspection or signature)
            -> policy.decision: allow or deny
-           -> proxy.forwarding, wire.pool: to the upstream; or a refusal (tokens.challenge): to the client
+           -> proxy.messages.forwarding, wire.pool: to the upstream; or a refusal (tokens.challenge): to the client
 
 A room imports only itself and rooms before it: errors, units, secret, clients, shares, share_report, counters,
 exposition; yamltext; telemetry; settings; wire; tokens; policy; decision_log; proxy; analysis; config; operations;

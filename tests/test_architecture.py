@@ -49,9 +49,9 @@ PURE = (
         "wire.dialing.address_list",
     ),
     *("settings.limits", "settings.forwarding"),
-    *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.strict_json"),
+    *("tokens.bearer", "tokens.challenge", "tokens.cache", "tokens.limiter", "tokens.documents.strict_json"),
     *(
-        "tokens.refresh_schedule",
+        "tokens.documents.refresh_schedule",
         "tokens.introspection.response",
         "tokens.introspection.breaker",
         "tokens.claims",
@@ -77,20 +77,20 @@ PURE = (
     *("analysis.openapi.nodes", "analysis.openapi.security", "analysis.openapi.reader", "analysis.openapi.outcome"),
     *("analysis.openapi.proposals", "analysis.openapi.comparison"),
     *("decision_log.record", "decision_log.buffer", "decision_log.redaction"),
-    *("proxy.forwarding", "proxy.responses", "proxy.head"),
+    *("proxy.messages.forwarding", "proxy.messages.responses", "proxy.messages.head"),
     *("decision_api.contracts", "decision_api.answers", "decision_api.grpc.protobuf", "decision_api.grpc.check"),
     *("yamltext.objects", "yamltext.json_diff", "yamltext.documents", "yamltext.writer", "yamltext.editor"),
     *("yamltext.aliases", "kubernetes.inject.pod.choice", "kubernetes.inject.pod.protocols"),
     *("yamltext.stream", "kubernetes.settings", "kubernetes.selectors", "kubernetes.sidecar", "kubernetes.workloads"),
     *("kubernetes.annotations", "kubernetes.inject.pod.pod_template", "kubernetes.inject.pod.uninject"),
-    *("kubernetes.inject.pod.ports", "kubernetes.inject.pod.probes", "kubernetes.inject.services"),
+    *("kubernetes.inject.pod.ports", "kubernetes.inject.pod.probes", "kubernetes.inject.objects.services"),
     *(
-        "kubernetes.inject.networkpolicies",
+        "kubernetes.inject.objects.networkpolicies",
         "kubernetes.inject.bypass_report",
-        "kubernetes.inject.scaling",
+        "kubernetes.inject.objects.scaling",
         "kubernetes.inject.diagnostics",
         "kubernetes.inject.surroundings",
-        "kubernetes.inject.api_server",
+        "kubernetes.inject.objects.api_server",
     ),
     *("kubernetes.inject.report", "kubernetes.inject.manifest_set", "kubernetes.inject.workload_pass"),
     *("kubernetes.inject.injector", "kubernetes.inject.prepare", "kubernetes.inject.check"),
@@ -207,6 +207,15 @@ def test_a_room_imports_only_itself_and_rooms_before_it(room: str) -> None:
     assert {(name, other) for name, other in imported if other not in allowed} == set()
 
 
+FOLDERS = sorted({module.path.parent for module in ENFORCER})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_no_folder_has_more_than_a_dozen_modules(folder: Path) -> None:
+    """A listing is understood at a glance; what is more becomes folders in it."""
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 12
+
+
 def _circle(room: str) -> list[str]:
     """Return the modules of a room that take part in an import circle, imports for types only included."""
     inside = {module.name: module for module in ENFORCER if module.room == room}
@@ -297,7 +306,7 @@ def test_only_a_comparison_proves_possession() -> None:
 
 def test_a_request_head_takes_a_permit() -> None:
     """Forgetting the check does not type-check."""
-    tree = MODULES["enforcer.proxy.forwarding"].tree
+    tree = MODULES["enforcer.proxy.messages.forwarding"].tree
     (head,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "request_head"]
     first = head.args.args[0]
     assert first.annotation is not None

@@ -29,10 +29,10 @@ from enforcer.policy.protected_resources import metadata_patterns
 from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import UNSERVED, Mode, Rule
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
-from enforcer.proxy.other_targets import OtherTargets, read_other_targets
-from enforcer.proxy.responses import Refusal, malformed
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.other_targets import OtherTargets, read_other_targets
+from enforcer.proxy.messages.responses import Refusal, malformed
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 from enforcer.settings.resources import ProtectedResource

@@ -25,7 +25,7 @@ from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Conditions, Rule
 from enforcer.policy.templates import Text
-from enforcer.proxy.responses import Refusals
+from enforcer.proxy.messages.responses import Refusals
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import NEVER, UNREADABLE, ActiveToken
 from enforcer.tokens.dpop.binding import BindingKind, binding

@@ -19,7 +19,7 @@ from enforcer.analysis.explain import (
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
-from enforcer.proxy.responses import Refusals, not_verified
+from enforcer.proxy.messages.responses import Refusals, not_verified
 from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims, claim_value
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_members
 from enforcer.units import Section, Switch

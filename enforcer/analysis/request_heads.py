@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from enforcer.errors import EnforcerError
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
-from enforcer.proxy.responses import Refusal, malformed
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead
+from enforcer.proxy.messages.responses import Refusal, malformed
 from enforcer.settings.limits import Limits
 from enforcer.settings.token_places import ONLY_BEARER, TokenPlaces
 from enforcer.tokens import bearer

@@ -5,32 +5,33 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from enforcer import build_kind
 from enforcer.errors import ConfigError, EnforcerError
 
-_COMMANDS = {
-    "check": "Report the errors of a configuration, and serve nothing.",
-    "cluster-check": "Look whether the pods of a cluster are protected.",
-    "demo": "Show the enforcer with an authorization server and an app.",
-    "doctor": "Try the servers of a configuration, and report what is wrong.",
-    "drain": "Take a running enforcer out of service without ending it.",
-    "explain": "Show how a request is decided, and why.",
-    "import-openapi": "Propose rules from an OpenAPI document, or compare.",
-    "inject": "Add the enforcer to Kubernetes manifests, beside the app.",
-    "learn": "Propose rules from a decision log.",
-    "redirect": "Redirect a port in the kernel, for a sidecar's pod.",
-    "run": "Serve with a configuration.",
-    "schema": "Print the JSON Schema of the configuration, for editors.",
-    "test": "Run policy tests.",
-    "uninject": "Remove the enforcer from Kubernetes manifests.",
-    "verify": "Report whether clients can bypass the enforcer in a cluster.",
-    "webhook": "Add the sidecar to pods as they are created.",
-    "why": "Ask a running enforcer why it refused a request.",
+_COMMANDS: Final = {
+    "check": ("policy.check", "Report the errors of a configuration, and serve nothing."),
+    "cluster-check": ("kubernetes.cluster_check", "Look whether the pods of a cluster are protected."),
+    "demo": ("demo", "Show the enforcer with an authorization server and an app."),
+    "doctor": ("doctor", "Try the servers of a configuration, and report what is wrong."),
+    "drain": ("drain", "Take a running enforcer out of service without ending it."),
+    "explain": ("policy.explain", "Show how a request is decided, and why."),
+    "import-openapi": ("policy.import_openapi", "Propose rules from an OpenAPI document, or compare."),
+    "inject": ("kubernetes.inject", "Add the enforcer to Kubernetes manifests, beside the app."),
+    "learn": ("policy.learn", "Propose rules from a decision log."),
+    "redirect": ("kubernetes.redirect", "Redirect a port in the kernel, for a sidecar's pod."),
+    "run": ("run", "Serve with a configuration."),
+    "schema": ("schema", "Print the JSON Schema of the configuration, for editors."),
+    "test": ("policy.test", "Run policy tests."),
+    "uninject": ("kubernetes.uninject", "Remove the enforcer from Kubernetes manifests."),
+    "verify": ("kubernetes.verify", "Report whether clients can bypass the enforcer in a cluster."),
+    "webhook": ("kubernetes.webhook", "Add the sidecar to pods as they are created."),
+    "why": ("policy.why", "Ask a running enforcer why it refused a request."),
 }
+"""The module and the one-line help of each command, by its name."""
 
 
 class _Commands(click.Group):
@@ -40,7 +41,7 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command = importlib.import_module(f"enforcer.cli.{name.replace('-', '_')}").command
+        command = importlib.import_module(f"enforcer.cli.{_COMMANDS[name][0]}").command
         return command if isinstance(command, click.Command) else None
 
     def invoke(self, context: click.Context) -> Any:
@@ -57,7 +58,7 @@ class _Commands(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

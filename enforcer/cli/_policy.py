@@ -11,7 +11,7 @@ from enforcer.config.load import Loaded, load_with_document
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.validate.warnings import placed_policy
-from enforcer.proxy.responses import Refusals
+from enforcer.proxy.messages.responses import Refusals
 
 
 @dataclass(frozen=True, slots=True)

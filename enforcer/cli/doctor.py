@@ -24,7 +24,7 @@ from enforcer.config.validate.warnings import find_warnings
 from enforcer.doctor.diagnosis import Finding, Verdict, is_right
 from enforcer.doctor.examination import Report, examine
 from enforcer.doctor.token.token_check import check_token
-from enforcer.settings.addresses import parse_address, parse_url
+from enforcer.settings.connections.addresses import parse_address, parse_url
 from enforcer.tokens import bearer
 
 _SIGNS: Final = {Verdict.RIGHT: ("✓", "green"), Verdict.WARNING: ("!", "yellow"), Verdict.WRONG: ("✗", "red")}

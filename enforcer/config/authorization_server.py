@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, assert_never
 from enforcer.errors import SettingsError
 from enforcer.policy.rules import Fault
 from enforcer.secret import Secret
-from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, ClientAuthentication
+from enforcer.settings.connections.addresses import parse_url
 from enforcer.tokens.claims import ScopeClaims, pointer_keys
 from enforcer.tokens.introspection.client_authentication import (
     ImmediateAuthentication,

@@ -14,13 +14,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from enforcer.config.document import parse
+from enforcer.config.documents.document import parse
+from enforcer.config.documents.rule_files import MAX_BYTES, RuleFiles
+from enforcer.config.documents.sources import Files, Signature, Sources, read
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import ADAPTER, Config
 from enforcer.config.overrides import Override, override
-from enforcer.config.rule_files import MAX_BYTES, RuleFiles
 from enforcer.config.schema import shape
-from enforcer.config.sources import Files, Signature, Sources, read
 from enforcer.config.validate.conflicts import conflicts
 from enforcer.config.validate.messages import problems
 from enforcer.config.validate.partial import PartialValidation

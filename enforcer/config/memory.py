@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from enforcer.config.document import MAX_VALUES
+from enforcer.config.documents.document import MAX_VALUES
 from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 
 PROCESS: Final = 64 * 1024**2
 """Bytes of an idle process: the interpreter, its modules, and tables of a fixed size."""

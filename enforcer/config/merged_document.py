@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from enforcer.config.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
+from enforcer.config.documents.document import BROKEN, MAX_VALUES, Document, Step, dotted, show
 from enforcer.config.model import RULE_FILE_ADAPTER
 from enforcer.config.schema import MERGED, rule_file_shape
 from enforcer.config.validate.messages import problems, suggestion

@@ -14,6 +14,7 @@ from enforcer.policy.rules import Mode, Preflight, Rule, RuleDefaults, Scope
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.connections.servers import Admin, Listener, Upstream
 from enforcer.settings.cors import CorsSettings
 from enforcer.settings.decision import DecisionListener
 from enforcer.settings.external import Text
@@ -22,7 +23,6 @@ from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.settings.log import Log
 from enforcer.settings.resources import ProtectedResource
-from enforcer.settings.servers import Admin, Listener, Upstream
 from enforcer.units import Section, Switch
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from enforcer.config.document import NOWHERE, Document, Items, Table, parse, show
+from enforcer.config.documents.document import NOWHERE, Document, Items, Table, parse, show
 from enforcer.errors import ConfigError, Problem
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")

@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from enforcer.analysis.policy_tests import NO_TOKEN, PolicyTests
-from enforcer.config.document import Document, parse, show
+from enforcer.config.documents.document import Document, parse, show
+from enforcer.config.documents.sources import read
 from enforcer.config.schema import Shape, schema
-from enforcer.config.sources import read
 from enforcer.config.validate.conflicts import duplicates
 from enforcer.config.validate.messages import problems, suggestion
 from enforcer.counters import NO_ROUTE

@@ -11,7 +11,7 @@ from enforcer.policy.conditions import first_key
 from enforcer.policy.protected_resources import resource_of
 from enforcer.policy.rules import Rule
 from enforcer.settings.authorization_server import AuthorizationServer
-from enforcer.settings.servers import Upstream
+from enforcer.settings.connections.servers import Upstream
 from enforcer.tokens.claims import ScopeClaims
 from enforcer.tokens.issuers import IssuerScope
 

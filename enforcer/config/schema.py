@@ -13,7 +13,7 @@ from pydantic_core import core_schema
 
 from enforcer.config.model import ADAPTER, RULE_FILE_ADAPTER
 from enforcer.policy.rules import Conditions, Rule, RuleDefaults
-from enforcer.settings.pool import IntrospectionPool, PoolSettings
+from enforcer.settings.connections.pool import IntrospectionPool, PoolSettings
 
 Node = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.wire.fields import FieldKind
 
 _DROP: Final = int(FieldKind.DROP)

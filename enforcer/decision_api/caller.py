@@ -10,8 +10,8 @@ from hmac import compare_digest
 from typing import Final
 
 from enforcer.clients import Networks
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.tokens.jwt.jws import sha256_base64url
 from enforcer.wire.fields import OWS, SECRET_FIELD, FieldKind, byte_sequence

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy import responses
-from enforcer.proxy.head import RequestHead, SpecialFields
-from enforcer.proxy.other_targets import COPYING
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.head import RequestHead, SpecialFields
+from enforcer.proxy.messages.other_targets import COPYING
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import FOLD, HOST, METHODS, OWS, FieldKind
 

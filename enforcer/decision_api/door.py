@@ -16,12 +16,12 @@ from enforcer.decision_api.grpc.exchange import GrpcExchange
 from enforcer.decision_api.ignored_fields import IgnoredFields
 from enforcer.proxy.door import Door
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.settings.decision import DecisionListener
 from enforcer.settings.forwarding import ForwardingSettings

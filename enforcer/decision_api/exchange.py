@@ -10,11 +10,11 @@ from enforcer.decision_api.answers import AllowedAnswer
 from enforcer.policy.decision import Allow
 from enforcer.proxy.authorize import Refused, Responded
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 
 _NOT_HERE: Final = Refusal(404, "the decision API cannot respond to clients; the caller must serve this resource")

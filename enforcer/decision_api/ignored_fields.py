@@ -7,7 +7,7 @@ from typing import Final
 
 from enforcer.counters import DoorMetrics
 from enforcer.decision_api.contracts import CONTRACTS, Contract, foreign_fields
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.head import RequestHead
 
 _log: Final = logging.getLogger("enforcer.decision_api")
 

@@ -22,14 +22,14 @@ from enforcer.doctor.diagnosis import Finding, ServerResponse, is_right, wrong
 from enforcer.doctor.recorder import Recorder, outcome_of
 from enforcer.errors import IntrospectionError, UpstreamError, UpstreamFailure
 from enforcer.server.requests import RequestBuilder
-from enforcer.settings.addresses import parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.connections.addresses import parse_url
+from enforcer.tokens.documents.remote_document import DocumentFetcher
 from enforcer.tokens.introspection.client_authentication import Credentials, StaticCredentials
 from enforcer.tokens.introspection.client_credentials import OwnAccessToken
 from enforcer.tokens.introspection.introspector import IntrospectionResult, Introspector
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata, well_known_urls
 from enforcer.tokens.introspection.response import IntrospectionOutcome
-from enforcer.tokens.remote_document import DocumentFetcher
 from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import RESPONSE_TOO_LARGE
 from enforcer.wire.ticker import Ticker

@@ -16,8 +16,8 @@ from typing import Final
 from enforcer.doctor import diagnosis
 from enforcer.doctor.diagnosis import Finding, is_right, right, warning, wrong
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.addresses import Location, is_ip, with_port
-from enforcer.settings.tls import ClientTLS
+from enforcer.settings.connections.addresses import Location, is_ip, with_port
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.wire.dialing.address_list import Address, alternate
 from enforcer.wire.http2.frames import PREFACE, SETTINGS
 

@@ -21,8 +21,8 @@ from enforcer.doctor.diagnosis import Finding, is_right, wrong
 from enforcer.doctor.recorder import outcome_of
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.server.requests import make_endpoint
-from enforcer.settings.addresses import Location, parse_server
-from enforcer.settings.servers import Upstream
+from enforcer.settings.connections.addresses import Location, parse_server
+from enforcer.settings.connections.servers import Upstream
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
 from enforcer.wire.carrier import STREAM_RESET
 from enforcer.wire.http_client import RESPONSE_TOO_LARGE, HttpClient, HttpResponse

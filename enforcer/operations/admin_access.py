@@ -18,8 +18,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from enforcer.clients import client_key
+from enforcer.settings.connections.servers import Admin
 from enforcer.settings.limits import UnseenSettings
-from enforcer.settings.servers import Admin
 from enforcer.tokens.limiter import ClientLimiter
 
 _log = logging.getLogger("enforcer.admin")

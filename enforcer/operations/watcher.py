@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from enforcer.config.sources import Files, Signature, signature
+from enforcer.config.documents.sources import Files, Signature, signature
 from enforcer.operations.worker import WorkerThread
 
 POLL_INTERVAL: Final = 1.0

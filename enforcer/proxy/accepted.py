@@ -8,7 +8,7 @@ from enforcer.proxy.client_transport import NEVER, ClientTransport
 from enforcer.proxy.door import Door
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput
 
 

@@ -46,13 +46,13 @@ from enforcer.policy.decision import (
 from enforcer.policy.hierarchy import NO_HIERARCHY
 from enforcer.policy.matcher import Methods, choose
 from enforcer.policy.request_view import NO_REQUEST, RequestView
-from enforcer.proxy import responses
-from enforcer.proxy.cors import preflight_method
 from enforcer.proxy.grant import Grant
-from enforcer.proxy.head import RequestHead
-from enforcer.proxy.other_targets import OtherTargets, read_other_targets
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.cors import preflight_method
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.other_targets import OtherTargets, read_other_targets
+from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import PROXY_DOOR, Peer
-from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken

@@ -6,9 +6,9 @@
 3. Over the limit of connections, a connection is answered at once and closed.
 4. A request begins at once if it came by itself. If more came in the same read, they begin in turns (`wire.turns`).
 
-`ReadState` names the states of the input (`proxy.read_state` has the events that change it). Whether the transport
-is paused is not a state of its own: `update_flow_control` derives it from the exchanges, and `PacedInput` from the
-input that it holds.
+`ReadState` names the states of the input (`proxy.states.read_state` has the events that change it). Whether the
+transport is paused is not a state of its own: `update_flow_control` derives it from the exchanges, and `PacedInput`
+from the input that it holds.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from typing import Any, Final
 
 import httptools
 
-from enforcer.proxy import responses
 from enforcer.proxy.accepted import AcceptedConnection
 from enforcer.proxy.client_transport import NEVER, BodyDeadline, ClientTransport
 from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.grant import Grant
-from enforcer.proxy.head import HeadBuilder, unreadable
-from enforcer.proxy.read_state import ReadState
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.head import HeadBuilder, unreadable
+from enforcer.proxy.messages.request_parser import behind_preface, is_http2, new_parser
+from enforcer.proxy.messages.response_writer import Http1Writer
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.proxy.registry import ConnectionRegistry, ManagedConnection
-from enforcer.proxy.request_parser import behind_preface, is_http2, new_parser
-from enforcer.proxy.response_writer import Http1Writer
-from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
-from enforcer.proxy.tunnel import Tunnel
-from enforcer.proxy.tunnel_lifetime import TunnelLifetime
+from enforcer.proxy.states.read_state import ReadState
+from enforcer.proxy.tunnels.tunnel import Tunnel
+from enforcer.proxy.tunnels.tunnel_lifetime import TunnelLifetime
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
-from enforcer.wire.plaintext import set_protocol
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.sockets.plaintext import set_protocol
+from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, PacedInput, Readable
 
 _log: Final = logging.getLogger("enforcer.proxy")

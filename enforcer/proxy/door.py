@@ -9,11 +9,11 @@ import asyncio
 from typing import Final
 
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.snapshot import Snapshot
 
 

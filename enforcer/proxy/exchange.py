@@ -6,7 +6,7 @@
    client's wait.
 4. A long exchange is authorized again by every newer snapshot; everything else ends by the one it began with.
 
-`proxy.exchange_state` names its states, and the events that lead from one to another.
+`proxy.states.exchange_state` names its states, and the events that lead from one to another.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Final, Protocol
 from enforcer.decision_log.record import CLIENT_GONE
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.policy.decision import WOULD_DENY, Allow
-from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Refused, Responded
-from enforcer.proxy.exchange_state import ExchangeState
-from enforcer.proxy.forwarding import NOT_READ, permitted_trailers, request_head
 from enforcer.proxy.grant import Grant
-from enforcer.proxy.head import IDEMPOTENT, RequestHead, extend_held
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.forwarding import NOT_READ, permitted_trailers, request_head
+from enforcer.proxy.messages.head import IDEMPOTENT, RequestHead, extend_held
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.states.exchange_state import ExchangeState
 from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import VerificationOutcome
 from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from enforcer.policy.decision import Allow, decide_again
 from enforcer.policy.request_view import RequestView
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.proxy.snapshot import Route, Snapshot
 from enforcer.tokens.purge import Purge
 

@@ -16,8 +16,8 @@ from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.door import PROXY, Door
 from enforcer.proxy.registry import IDLE, TLS, ConnectionRegistry, ManagedConnection
 from enforcer.proxy.snapshot import Snapshot
-from enforcer.wire.plaintext import set_protocol
-from enforcer.wire.tls_reader import UNREAD, TlsReader
+from enforcer.wire.sockets.plaintext import set_protocol
+from enforcer.wire.sockets.tls_reader import UNREAD, TlsReader
 
 if TYPE_CHECKING:
     from enforcer.proxy.http2.connection import Http2Connection

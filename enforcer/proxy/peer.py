@@ -9,8 +9,8 @@ import asyncio
 from typing import Final
 
 from enforcer.clients import client_key
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.tokens.jwt.jws import sha256_base64url
 from enforcer.wire.fields import FieldKind, byte_sequence
 

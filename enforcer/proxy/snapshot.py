@@ -18,9 +18,9 @@ from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.matcher import Matcher, Methods, choose
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import UNSERVED
-from enforcer.proxy.cors import Cors
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.responses import OwnResponse, RuleRefusals
+from enforcer.proxy.messages.cors import Cors
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.responses import OwnResponse, RuleRefusals
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.tokens.bearer import NoToken

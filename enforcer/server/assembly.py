@@ -15,18 +15,18 @@ from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import Matcher, RequestPattern
 from enforcer.policy.requirement import Requirement, compile_rule
 from enforcer.policy.rules import Rule
-from enforcer.proxy.cors import Cors
-from enforcer.proxy.forwarding import NOT_READ, Forwarding
-from enforcer.proxy.responses import Refusals
+from enforcer.proxy.messages.cors import Cors
+from enforcer.proxy.messages.forwarding import NOT_READ, Forwarding
+from enforcer.proxy.messages.responses import Refusals
 from enforcer.proxy.snapshot import Route, RouteCache, Snapshot, Upstream
 from enforcer.server.listening import affordable_limits
 from enforcer.server.requests import make_endpoint
 from enforcer.server.resource_metadata import documents
 from enforcer.server.resources import ResourceScope
 from enforcer.server.verifiers import Verifiers
-from enforcer.settings.addresses import parse_server
-from enforcer.settings.pool import PoolSettings
-from enforcer.settings.servers import Upstream as UpstreamSettings
+from enforcer.settings.connections.addresses import parse_server
+from enforcer.settings.connections.pool import PoolSettings
+from enforcer.settings.connections.servers import Upstream as UpstreamSettings
 from enforcer.settings.token_places import ONLY_BEARER, TokenPlaces
 from enforcer.share_report import SharedTable
 from enforcer.telemetry import Telemetry

@@ -12,7 +12,7 @@ from enforcer.proxy.listener import Listener
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.resources import ResourceScope
-from enforcer.settings.tls import ServerTLS
+from enforcer.settings.connections.tls import ServerTLS
 from enforcer.telemetry import Telemetry
 
 

@@ -19,7 +19,7 @@ import uvicorn
 from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
 from enforcer.errors import EnforcerError
-from enforcer.settings.addresses import EVERYWHERE, parse_address, with_port
+from enforcer.settings.connections.addresses import EVERYWHERE, parse_address, with_port
 from enforcer.settings.limits import Limits
 
 _log = logging.getLogger("enforcer")

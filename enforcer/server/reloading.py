@@ -18,11 +18,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
+from enforcer.config.documents.sources import Files, Signature
 from enforcer.config.load import Loaded
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import resolved_rules
-from enforcer.config.sources import Files, Signature
 from enforcer.errors import ConfigError
 from enforcer.operations.watcher import Watcher, signatures_of
 from enforcer.operations.worker import WorkerThread

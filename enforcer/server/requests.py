@@ -11,19 +11,19 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from enforcer.config import authorization_server
-from enforcer.settings.addresses import Location, parse_url
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
-from enforcer.settings.http2 import UpstreamProtocol
+from enforcer.settings.connections.addresses import Location, parse_url
+from enforcer.settings.connections.http2 import UpstreamProtocol
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.settings.limits import DEFAULT_SHARE
-from enforcer.settings.tls import ClientTLS
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.claims import ScopeClaims
+from enforcer.tokens.documents.remote_document import DocumentFetcher, FirstAvailable
 from enforcer.tokens.introspection.client_authentication import ImmediateAuthentication
 from enforcer.tokens.introspection.client_credentials import TokenRequest
 from enforcer.tokens.introspection.endpoint import KnownEndpoint, Sender, ServerEndpoint
 from enforcer.tokens.introspection.introspector import JSON_TYPE, JWT_TYPE, JsonReader, ResponseReader
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata, parse, well_known_urls
-from enforcer.tokens.remote_document import DocumentFetcher, FirstAvailable
 from enforcer.wire.dialing.connector import ALPN, ServerAddress
 from enforcer.wire.http_client import HttpClient
 from enforcer.wire.pool import Pool

@@ -12,7 +12,7 @@ from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.matcher import RequestPattern
 from enforcer.policy.protected_resources import metadata_patterns, resource_of
 from enforcer.policy.rules import Rule
-from enforcer.proxy.responses import OwnResponse, Refusal, least_scopes
+from enforcer.proxy.messages.responses import OwnResponse, Refusal, least_scopes
 from enforcer.settings.resources import ProtectedResource
 from enforcer.settings.token_places import ONLY_BEARER
 

@@ -16,6 +16,8 @@ from enforcer.settings.authorization_server import AuthorizationServer, OwnToken
 from enforcer.settings.limits import DEFAULT_SHARE
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.claims import ScopeClaims
+from enforcer.tokens.documents.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.documents.remote_document import DocumentFetcher, RemoteDocument
 from enforcer.tokens.introspection.client import IntrospectionClient
 from enforcer.tokens.introspection.client_authentication import Authentication
 from enforcer.tokens.introspection.client_credentials import BearerAuthentication, OwnAccessToken
@@ -23,8 +25,6 @@ from enforcer.tokens.introspection.endpoint import DiscoveredEndpoint, ServerEnd
 from enforcer.tokens.introspection.introspector import Introspector
 from enforcer.tokens.introspection.metadata import EndpointName, Metadata
 from enforcer.tokens.issuers import IssuerFilter, IssuerScope
-from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
-from enforcer.tokens.remote_document import DocumentFetcher, RemoteDocument
 from enforcer.tokens.verifier import TokenSource
 from enforcer.wire.ticker import Ticker
 

@@ -14,7 +14,7 @@ from enforcer.clients import OWN
 from enforcer.config.model import Config
 from enforcer.config.resolved import claims_read, issuer_scopes, servers_for
 from enforcer.policy.rules import Rule
-from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.messages.forwarding import Forwarding
 from enforcer.server.resources import ResourceScope, SharedResources
 from enforcer.server.sources import Fetched, SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from enforcer.settings.addresses import Url
+from enforcer.settings.connections.addresses import Url
+from enforcer.settings.connections.pool import BreakerSettings, IntrospectionPool
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.settings.external import SecretElsewhere, Text, TextElsewhere
 from enforcer.settings.jwt import JwtSettings, KeySettings
-from enforcer.settings.pool import BreakerSettings, IntrospectionPool
-from enforcer.settings.tls import ClientTLS
 from enforcer.units import Bytes, Seconds, SecondsOrZero, Section, Switch
 
 ClientAuthentication = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from enforcer.errors import SettingsError
-from enforcer.settings.addresses import parse_origin
+from enforcer.settings.connections.addresses import parse_origin
 from enforcer.units import Pattern, Seconds, Section, Switch
 
 ANY_ORIGIN: Final = "*"

@@ -7,9 +7,9 @@ from ipaddress import ip_network
 from typing import Literal
 
 from enforcer.errors import SettingsError
-from enforcer.settings.addresses import Address
+from enforcer.settings.connections.addresses import Address
+from enforcer.settings.connections.tls import ServerTLS
 from enforcer.settings.external import SecretElsewhere
-from enforcer.settings.tls import ServerTLS
 from enforcer.units import Bytes, Section
 
 ContractName = Literal["nginx", "ingress-nginx", "forwarded", "haproxy", "request", "envoy-grpc"]

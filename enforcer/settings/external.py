@@ -1,6 +1,6 @@
 """Values stored outside the configuration: secrets, and files that settings name.
 
-pydantic's validation context (`config.sources.Sources`) supplies them: this room itself reads no file and no
+pydantic's validation context (`config.documents.sources.Sources`) supplies them: this room itself reads no file and no
 environment.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from enforcer.settings.addresses import Origin
+from enforcer.settings.connections.addresses import Origin
 from enforcer.units import Bytes, Count, Seconds, SecondsOrZero, Section, Switch
 
 Algorithm = Literal[

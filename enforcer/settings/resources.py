@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from enforcer.errors import SettingsError
-from enforcer.settings.addresses import Location, Url, parse_url
+from enforcer.settings.connections.addresses import Location, Url, parse_url
 from enforcer.settings.external import Text
 from enforcer.units import Pattern, Section, Switch
 

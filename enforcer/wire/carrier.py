@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from enforcer.errors import UpstreamError
 from enforcer.native import mypyc_attr
 from enforcer.shares import Holder
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.sockets.tls_reader import TlsReader
 
 STREAM_RESET: Final = "the server reset the stream"
 """The beginning of the detail of an `UpstreamError` for RST_STREAM."""

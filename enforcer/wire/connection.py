@@ -13,13 +13,13 @@ import httptools
 
 from enforcer.errors import UpstreamError, UpstreamFailure
 from enforcer.native import mypyc_attr
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.fields import HOP_BY_HOP, without_length, without_named
 from enforcer.wire.old_responses import rewrite_head
-from enforcer.wire.second_descriptor import NOT_OPEN, SecondDescriptor
+from enforcer.wire.sockets.second_descriptor import NOT_OPEN, SecondDescriptor
+from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import LARGE, PIECES, STEP, PacedInput, Readable
 
 

@@ -14,9 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.http2 import Http2Settings
+from enforcer.settings.connections.http2 import Http2Settings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.settings.limits import DEFAULT_SHARE
-from enforcer.settings.pool import PoolSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.shares import Holder, Lines, Shares
 from enforcer.wire.carrier import Carrier, Receiver

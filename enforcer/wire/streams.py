@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from enforcer.settings.pool import StreamSettings
+from enforcer.settings.connections.pool import StreamSettings
 from enforcer.share_report import ShareReport
 from enforcer.shares import Holder, Shares
 

@@ -34,7 +34,7 @@ from enforcer.policy.request_view import RequestView
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Mode, Rule
 from enforcer.policy.templates import Path
-from enforcer.proxy.responses import Refusal, Refusals
+from enforcer.proxy.messages.responses import Refusal, Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.bearer import NoToken

@@ -9,7 +9,7 @@ from enforcer.decision_log.record import DecisionRecord
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken, read_claims
 from enforcer.tokens.dpop.possession import PossessionFault, with_key

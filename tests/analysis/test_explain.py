@@ -13,7 +13,7 @@ from enforcer.analysis.explanation_text import write
 from enforcer.counters import NO_ROUTE
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.rules import Rule
-from enforcer.proxy import responses
+from enforcer.proxy.messages import responses
 from enforcer.settings.resources import ProtectedResource
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.introspection.response import INACTIVE

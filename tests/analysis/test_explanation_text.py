@@ -9,7 +9,7 @@ from enforcer.analysis.evaluator import PolicyRequest
 from enforcer.analysis.explain import UnverifiedToken, explain
 from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionFailure
-from enforcer.proxy import responses
+from enforcer.proxy.messages import responses
 
 SHOP = policy(
     {"name": "read", "path": "/shop/**", "methods": ["GET"], "scopes": ["shop.read"]},

@@ -8,8 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from enforcer.analysis.request_heads import UnreadableRequestError, make_head, with_token
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 from enforcer.settings.token_places import TokenPlaces

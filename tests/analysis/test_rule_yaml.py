@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.analysis.rule_yaml import Proposal, comment, unique_name, write
-from enforcer.config.document import parse
+from enforcer.config.documents.document import parse
 from enforcer.policy.rules import Rule
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from enforcer.cli.check import Finding, as_github, as_json, as_text
+from enforcer.cli.policy.check import Finding, as_github, as_json, as_text
 from enforcer.errors import Problem
 
 NOTE = Finding("note", "public", Problem("a,b.yaml", 3, 5, "rules[0]", "100 % open:\nall"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from enforcer.cli.webhook import command
+from enforcer.cli.kubernetes.webhook import command
 
 OWN = ("--service=injector", "--secret=injector-keys", "--configuration=injector")
 FILES = ("--tls-certificate=tls.crt", "--tls-key=tls.key")

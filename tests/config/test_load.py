@@ -17,9 +17,9 @@ from harness.configs import secret_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enforcer.config.documents.sources import Files, signature
 from enforcer.config.load import Loaded, load, load_with_document
 from enforcer.config.schema import shape
-from enforcer.config.sources import Files, signature
 from enforcer.errors import ConfigError, Problem
 
 MISTAKES = Path(__file__).parent / "mistakes"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from enforcer.config.document import MAX_VALUES
+from enforcer.config.documents.document import MAX_VALUES
 from enforcer.config.load import Loaded
 from enforcer.config.memory import PROCESS, memory_bounds
 from enforcer.kubernetes.sidecar import Resources
@@ -77,7 +77,7 @@ from enforcer.decision_log.record import DecisionRecord
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.settings.limits import UnseenSettings
-from enforcer.settings.pool import BreakerSettings, PoolSettings
+from enforcer.settings.connections.pool import BreakerSettings, PoolSettings
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.cache import TokenCache
 from enforcer.tokens.claims import read_claims

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from harness.usage import peak_memory
 
-from enforcer.config import document
+from enforcer.config.documents import document
 from enforcer.config.load import Loaded, load
 from enforcer.errors import MAX_PROBLEMS, ConfigError
 

@@ -8,7 +8,7 @@ from harness.playbook import Pipe
 
 from enforcer.clients import Networks
 from enforcer.decision_api.caller import Access, Caller
-from enforcer.proxy.forwarding import Forwarding
+from enforcer.proxy.messages.forwarding import Forwarding
 from enforcer.settings.forwarding import ForwardingSettings
 
 ANYWHERE = Forwarding(ForwardingSettings())

@@ -8,8 +8,8 @@ import pytest
 from harness.carriers import CARRIERS, parse
 
 from enforcer.decision_api.contracts import CONTRACTS, foreign_fields, read, refused
-from enforcer.proxy.head import RequestHead
-from enforcer.proxy.responses import TOO_LARGE
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.responses import TOO_LARGE
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import FieldKind
 

@@ -10,7 +10,7 @@ from enforcer.decision_log.record import DecisionRecord, LogLine, log_line, pars
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.introspection.response import INACTIVE

@@ -17,7 +17,7 @@ from enforcer.policy.decision import Evidence
 from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import Path
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.dpop.possession import PossessionFault

@@ -15,8 +15,8 @@ from enforcer.doctor.authorization_server_check import AuthorizationServerCheck
 from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.secret import Secret
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.settings.jwt import JwtSettings
-from enforcer.settings.tls import ClientTLS
 
 METADATA = "/.well-known/oauth-authorization-server"
 PRIVATE = Secret(text(key("ES256", 7).as_dict(private=True)).decode())

@@ -21,9 +21,9 @@ from enforcer.doctor.diagnosis import Finding, Verdict
 from enforcer.doctor.recorder import outcome_of
 from enforcer.errors import IntrospectionError, UpstreamError
 from enforcer.server.requests import make_endpoint
-from enforcer.settings.addresses import parse_server
-from enforcer.settings.pool import PoolSettings
-from enforcer.settings.tls import ClientTLS
+from enforcer.settings.connections.addresses import parse_server
+from enforcer.settings.connections.pool import PoolSettings
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.tokens.introspection.endpoint import KnownEndpoint
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 

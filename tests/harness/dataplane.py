@@ -15,8 +15,8 @@ from urllib.parse import parse_qs
 import h11
 from pydantic import TypeAdapter
 
+from enforcer.config.documents.sources import Sources
 from enforcer.config.load import load
-from enforcer.config.sources import Sources
 from enforcer.decision_api.door import DecisionDoor, DoorSettings
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.door import PROXY, Door

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from enforcer.config.load import load
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.assembly import assemble

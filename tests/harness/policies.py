@@ -10,7 +10,7 @@ from enforcer.analysis.evaluator import Policy, PolicyRequest, token_evidence
 from enforcer.analysis.explain import EvidenceSource, Explanation, explain
 from enforcer.policy.hierarchy import NO_HIERARCHY, ScopeHierarchy
 from enforcer.policy.rules import Mode, Rule
-from enforcer.proxy.responses import Refusals
+from enforcer.proxy.messages.responses import Refusals
 from enforcer.settings.challenge import ChallengeSettings
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims, read_claims

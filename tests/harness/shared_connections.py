@@ -9,8 +9,8 @@ from typing import Any
 from h2.settings import SettingCodes
 
 from enforcer.errors import UpstreamError
-from enforcer.settings.http2 import Http2Settings
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.http2 import Http2Settings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.pool import Pool

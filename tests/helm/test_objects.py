@@ -25,8 +25,8 @@ from harness.kubernetes.charts import (
     violations,
 )
 
-from enforcer.cli.webhook import command as webhook
-from enforcer.cli.webhook import settings_of
+from enforcer.cli.kubernetes.webhook import command as webhook
+from enforcer.cli.kubernetes.webhook import settings_of
 from enforcer.config.load import load_with_document
 from enforcer.config.overrides import parse_override
 from enforcer.kubernetes.settings import Settings

@@ -9,9 +9,9 @@ from enforcer.decision_log.record import DecisionRecord
 from enforcer.operations.admin import admin
 from enforcer.operations.admin_access import AdminAccess
 from enforcer.policy.rules import Rule
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.secret import Secret
-from enforcer.settings.servers import Admin
+from enforcer.settings.connections.servers import Admin
 from enforcer.telemetry import Telemetry
 from enforcer.tokens.claims import read_claims
 

@@ -8,7 +8,7 @@ import pytest
 
 from enforcer.operations.admin_access import AdminAccess
 from enforcer.secret import Secret
-from enforcer.settings.servers import Admin
+from enforcer.settings.connections.servers import Admin
 
 RIGHT, WRONG = "Bearer s3cret", "Bearer guess"
 

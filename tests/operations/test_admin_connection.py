@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from enforcer.operations.admin_access import AdminAccess, Refused
 from enforcer.operations.admin_connection import AdminConnection, AdminConnections
-from enforcer.settings.servers import Admin
+from enforcer.settings.connections.servers import Admin
 
 TIMEOUT, LONGEST = 5.0, 30.0
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -20,7 +20,7 @@ from enforcer.decision_log.buffer import DecisionBuffer
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Allow
 from enforcer.proxy.authorize import Authorization, Refused, Responded
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.server.resources import SharedResources

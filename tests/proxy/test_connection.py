@@ -10,7 +10,7 @@ from harness.client_script import GET, POST, Script
 from harness.playbook import Pipe, play
 
 from enforcer.proxy.connection import ClientConnection
-from enforcer.proxy.read_state import ReadState
+from enforcer.proxy.states.read_state import ReadState
 
 
 def test_responses_come_in_the_order_of_the_requests() -> None:

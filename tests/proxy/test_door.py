@@ -9,10 +9,10 @@ from enforcer.proxy import door as door_module
 from enforcer.proxy.connection import ClientConnection
 from enforcer.proxy.door import Door
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
 from enforcer.proxy.snapshot import Snapshot
 
 COMPILED = not door_module.__file__.endswith(".py")

@@ -11,14 +11,14 @@ from harness.http2_server import Http2Server
 from harness.playbook import Pipe, Playbook, head, play
 
 from enforcer.policy.matcher import choose
-from enforcer.proxy import responses
 from enforcer.proxy.exchange import Exchange
-from enforcer.proxy.exchange_state import TRANSITIONS, ExchangeState
 from enforcer.proxy.grant import Grant
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import Http1Writer
 from enforcer.proxy.peer import Peer
-from enforcer.proxy.response_writer import Http1Writer
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.states.exchange_state import TRANSITIONS, ExchangeState
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
 

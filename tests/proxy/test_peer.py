@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from harness.playbook import Pipe, head
 
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
 from enforcer.proxy.peer import Peer
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.tokens.jwt.jws import sha256_base64url

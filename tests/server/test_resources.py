@@ -1,7 +1,7 @@
 """Sharing and closing of resources."""
 
 from enforcer.server.resources import SharedResources
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 
 
 class Resource:

@@ -23,7 +23,7 @@ from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
 from enforcer.server.sources import SourceBuilder
 from enforcer.settings.authorization_server import AuthorizationServer, OwnTokenSettings
-from enforcer.settings.tls import ClientTLS
+from enforcer.settings.connections.tls import ClientTLS
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.response import InactiveToken, VerificationResult
 from enforcer.tokens.issuers import IssuerScope

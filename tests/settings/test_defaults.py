@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from enforcer.settings.authorization_server import AuthorizationServer, MetadataSettings, OwnTokenSettings
 from enforcer.settings.cache import CacheSettings
 from enforcer.settings.challenge import ChallengeSettings
+from enforcer.settings.connections.pool import BreakerSettings, IntrospectionPool, PoolSettings
+from enforcer.settings.connections.servers import Admin, Listener, Upstream
+from enforcer.settings.connections.tls import ClientTLS, ServerTLS
 from enforcer.settings.jwt import JwtSettings, KeySettings, ProofSettings
 from enforcer.settings.log import Log
-from enforcer.settings.pool import BreakerSettings, IntrospectionPool, PoolSettings
-from enforcer.settings.servers import Admin, Listener, Upstream
-from enforcer.settings.tls import ClientTLS, ServerTLS
 
 SECTIONS: list[type[Any]] = [
     *(AuthorizationServer, MetadataSettings, OwnTokenSettings, CacheSettings, ChallengeSettings),

@@ -17,9 +17,9 @@ from enforcer.policy.requirement import Requirement
 from enforcer.policy.rules import Rule
 from enforcer.policy.templates import Path as RulePath
 from enforcer.tokens.claims import ActiveToken, read_claims
+from enforcer.tokens.documents.strict_json import MAX_DEPTH
 from enforcer.tokens.identity import identity_value
 from enforcer.tokens.introspection.response import parse
-from enforcer.tokens.strict_json import MAX_DEPTH
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "identity-fields.md").read_text()
 

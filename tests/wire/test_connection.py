@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.carrier import Carrier, Receiver, UpgradedConnection
 from enforcer.wire.connection import NEVER, ConnectionOwner, PooledConnection
 from enforcer.wire.ticker import Ticker

@@ -14,7 +14,7 @@ from harness.servers import raw_server, response
 from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse, RetryBudget
 from enforcer.wire.pool import Pool

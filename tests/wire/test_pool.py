@@ -16,16 +16,16 @@ from harness.servers import raw_server, response
 from harness.waiting import TIMEOUT, eventually
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.pool import PoolSettings, StreamSettings
+from enforcer.settings.connections.pool import PoolSettings, StreamSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.wire.carrier import Carrier, Receiver
 from enforcer.wire.connection import PooledConnection
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.http_client import HttpClient, HttpResponse
 from enforcer.wire.pool import Pool
+from enforcer.wire.sockets.tls_reader import UNREAD
 from enforcer.wire.streams import Streams
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.tls_reader import UNREAD
 from enforcer.wire.turns import STEP
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from enforcer.config.document import Document, Step, show
+from enforcer.config.documents.document import Document, Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.schema import CHOICES, shape
 from enforcer.config.validate.messages import suggestion

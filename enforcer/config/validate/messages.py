@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from pydantic_core import ErrorDetails
 
-from enforcer.config.document import BROKEN, Step, show
+from enforcer.config.documents.document import BROKEN, Step, show
 from enforcer.config.schema import Shape
 from enforcer.errors import Problem, SettingsError
 

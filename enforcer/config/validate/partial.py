@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from enforcer.config.document import Step
+from enforcer.config.documents.document import Step
 from enforcer.errors import SettingsError
 from enforcer.policy.rules import CONDITIONS, Rule
 

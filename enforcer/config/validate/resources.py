@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from enforcer.config.document import Step, show
+from enforcer.config.documents.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import servers_for

@@ -11,7 +11,7 @@ from typing import Final
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.lint import Level, lint
 from enforcer.config.authorization_server import endpoints
-from enforcer.config.document import Step, show
+from enforcer.config.documents.document import Step, show
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.model import Config
 from enforcer.config.resolved import cookie_origins, resolved_rules, scope_claims, servers_for
@@ -20,7 +20,7 @@ from enforcer.errors import Problem
 from enforcer.policy.conditions import parse_networks
 from enforcer.policy.hierarchy import ScopeHierarchy
 from enforcer.policy.protected_resources import resource_of
-from enforcer.settings.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
+from enforcer.settings.connections.addresses import EVERYWHERE, Location, parse_address, parse_server, parse_url
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.introspection.metadata import EndpointName
 

@@ -16,9 +16,9 @@ from enforcer.clients import UNKNOWN
 from enforcer.decision_api.contracts import check_destination, check_method
 from enforcer.decision_api.grpc.protobuf import Field, integer, message, read, repeated, single, text
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
-from enforcer.proxy.responses import OwnResponse
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead
+from enforcer.proxy.messages.responses import OwnResponse
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import HOST, OWS, TOKEN, FieldKind
 

@@ -14,16 +14,16 @@ from enforcer.decision_api.grpc.check import read_check, read_service, write_all
 from enforcer.decision_api.ignored_fields import IgnoredFields
 from enforcer.errors import MalformedRequestError
 from enforcer.policy.decision import WOULD_DENY, Allow
-from enforcer.proxy import responses
 from enforcer.proxy.authorize import Authorization, Refused, Responded
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.exchange_state import ExchangeState
-from enforcer.proxy.head import RequestHead
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
+from enforcer.proxy.states.exchange_state import ExchangeState
 
 _QUEUED: Final = ExchangeState.QUEUED
 _WAIT_VERIFICATION: Final = ExchangeState.WAIT_VERIFICATION

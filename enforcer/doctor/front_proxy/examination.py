@@ -26,8 +26,8 @@ from enforcer.doctor.front_proxy.stand_ins import Answers, StandIns
 from enforcer.doctor.recorder import outcome_of
 from enforcer.errors import UpstreamError
 from enforcer.server.requests import make_endpoint
-from enforcer.settings.addresses import parse_url
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.addresses import parse_url
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.http_client import HttpClient
 from enforcer.wire.pool import Pool
 from enforcer.wire.ticker import Ticker

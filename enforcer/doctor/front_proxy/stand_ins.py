@@ -16,12 +16,12 @@ from enforcer.doctor.front_proxy.probes import MARKER_FIELD, Arrived, Asked, Fie
 from enforcer.policy.rules import Rule, RuleDefaults
 from enforcer.proxy.door import Door
 from enforcer.proxy.exchange import Downstream, Exchange
-from enforcer.proxy.head import RequestHead
 from enforcer.proxy.listener import Listener
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse, Refusal
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.secret import Secret
 from enforcer.server.assembly import assemble

@@ -13,10 +13,10 @@ from enforcer.doctor.token.claims import listed, shortened
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError
 from enforcer.settings.authorization_server import AuthorizationServer
 from enforcer.tokens.claims import ActiveToken, ScopeClaims
+from enforcer.tokens.documents.strict_json import read_object
 from enforcer.tokens.introspection.response import InactiveToken, IntrospectionOutcome, from_members
 from enforcer.tokens.jwt import jws
 from enforcer.tokens.jwt.fault import EXPLANATIONS, JwtFault, RejectedToken
-from enforcer.tokens.strict_json import read_object
 from enforcer.wire.http_client import RESPONSE_TOO_LARGE
 
 SUBJECT: Final = "verification"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from enforcer.kubernetes import names
-from enforcer.kubernetes.inject import services
+from enforcer.kubernetes.inject.objects import services
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.pod.ports import declared
 from enforcer.kubernetes.inject.report import Line, Result, called

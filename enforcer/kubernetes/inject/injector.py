@@ -14,11 +14,11 @@ from typing import Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import is_ours, ours
-from enforcer.kubernetes.inject import scaling, services
 from enforcer.kubernetes.inject.bypass_report import report_bypasses
 from enforcer.kubernetes.inject.diagnostics import diagnose, summary
 from enforcer.kubernetes.inject.manifest_set import Outcome
-from enforcer.kubernetes.inject.networkpolicies import network_policy, policy_names, short_policy_name
+from enforcer.kubernetes.inject.objects import scaling, services
+from enforcer.kubernetes.inject.objects.networkpolicies import network_policy, policy_names, short_policy_name
 from enforcer.kubernetes.inject.pod.pod_template import Injected, Plan, choose_native, inject
 from enforcer.kubernetes.inject.pod.ports import Port
 from enforcer.kubernetes.inject.pod.uninject import uninject

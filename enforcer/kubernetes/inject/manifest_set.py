@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from enforcer.kubernetes.annotations import is_ours
-from enforcer.kubernetes.inject import services
+from enforcer.kubernetes.inject.objects import services
 from enforcer.kubernetes.inject.report import Line, Result, called
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity

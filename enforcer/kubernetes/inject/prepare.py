@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from enforcer.kubernetes.annotations import status_of
-from enforcer.kubernetes.inject import services
 from enforcer.kubernetes.inject.manifest_set import Outcome
+from enforcer.kubernetes.inject.objects import services
 from enforcer.kubernetes.inject.pod.ports import Port, is_tcp
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.inject.workload_pass import Options, WorkloadPass

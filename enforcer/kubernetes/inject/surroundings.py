@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from enforcer.kubernetes.annotations import is_ours
-from enforcer.kubernetes.inject import services
+from enforcer.kubernetes.inject.objects import services
 from enforcer.kubernetes.inject.pod.pod_template import Injected
 from enforcer.kubernetes.inject.report import Line, Result, called
 from enforcer.kubernetes.selectors import selects

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from enforcer.kubernetes.annotations import is_ours
-from enforcer.kubernetes.inject import scaling, services
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.objects import scaling, services
 from enforcer.kubernetes.inject.pod.uninject import uninject
 from enforcer.kubernetes.inject.report import Result
 from enforcer.kubernetes.workloads import with_template, workload_of

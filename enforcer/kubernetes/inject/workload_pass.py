@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from enforcer.kubernetes import names
 from enforcer.kubernetes.annotations import Status, status_of
 from enforcer.kubernetes.carried_options import carried, with_carried
-from enforcer.kubernetes.inject import api_server, services
 from enforcer.kubernetes.inject.manifest_set import ManifestSet, Outcome
+from enforcer.kubernetes.inject.objects import api_server, services
 from enforcer.kubernetes.inject.pod.choice import Choice, choose_port
 from enforcer.kubernetes.inject.pod.pod_template import Context
 from enforcer.kubernetes.inject.pod.ports import Port, declared

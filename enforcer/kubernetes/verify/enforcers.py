@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
-from enforcer.config.document import Document, Table, parse
+from enforcer.config.documents.document import Document, Table, parse
 from enforcer.config.overrides import Override, override, parse_override
 from enforcer.errors import ConfigError
 from enforcer.kubernetes import names
-from enforcer.settings.addresses import parse_server
+from enforcer.settings.connections.addresses import parse_server
 from enforcer.yamltext.objects import Object, items, section
 
 _PROGRAM: Final = "enforcer"

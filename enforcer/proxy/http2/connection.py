@@ -25,14 +25,14 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy import responses
 from enforcer.proxy.client_transport import NEVER, ClientTransport
 from enforcer.proxy.door import PROXY, Door
-from enforcer.proxy.head import HeadBuilder, unreadable
 from enforcer.proxy.http2.head import read_head
 from enforcer.proxy.http2.session import Http2Session
 from enforcer.proxy.http2.stream import Http2Stream
 from enforcer.proxy.http2.websocket import names_protocol, new_key
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.head import HeadBuilder, unreadable
 from enforcer.proxy.peer import Peer
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.tokens.purge import Purge
@@ -53,7 +53,7 @@ from enforcer.wire.http2.frames import (
     goaway,
 )
 from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput, Readable
 
 _log: Final = logging.getLogger("enforcer.proxy")

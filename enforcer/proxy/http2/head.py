@@ -11,10 +11,10 @@ import re
 from typing import Final
 
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy import responses
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead, unreadable
 from enforcer.proxy.http2.websocket import PROTOCOL
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead, unreadable
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import METHODS, TOKEN
 from enforcer.wire.http2.fields import VALID_NAMES, VALUE, FieldList

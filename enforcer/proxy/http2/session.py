@@ -11,13 +11,13 @@ from enforcer.proxy.http2.stream import Http2Stream
 from enforcer.proxy.http2.tunnel import StreamTunnel
 from enforcer.proxy.http2.websocket import PROTOCOL
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.tunnel_lifetime import TunnelLifetime
+from enforcer.proxy.tunnels.tunnel_lifetime import TunnelLifetime
 from enforcer.settings.limits import Timeouts
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.http2.allowance import Allowance
 from enforcer.wire.http2.fields import FieldList
 from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
-from enforcer.wire.tls_reader import TlsReader
+from enforcer.wire.sockets.tls_reader import TlsReader
 
 _UNWRITTEN: Final = 64 * 1024
 """Bytes of bodies that are framed before they are written: more would not be noticed by flow control."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 from typing import Final, Protocol
 
-from enforcer.proxy import responses
 from enforcer.proxy.client_transport import NEVER, BodyDeadline
 from enforcer.proxy.exchange import Exchange
 from enforcer.proxy.grant import Grant
 from enforcer.proxy.http2.tunnel import StreamTunnel
 from enforcer.proxy.http2.websocket import is_accepted, without_accept
-from enforcer.proxy.response_writer import ResponseWriter
-from enforcer.proxy.responses import OwnResponse
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.response_writer import ResponseWriter
+from enforcer.proxy.messages.responses import OwnResponse
 from enforcer.proxy.snapshot import Snapshot
 from enforcer.settings.limits import Limits, Timeouts
 from enforcer.wire.carrier import UpgradedConnection

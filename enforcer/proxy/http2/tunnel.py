@@ -1,20 +1,20 @@
 """A tunnel of one stream: bytes of an upgraded connection to an app are copied to and from its DATA (RFC 8441 §5).
 
-It has the rules of `proxy.tunnel`: whole delivery, half-closed sides, the idle timeout, the token's end. But its
-connection to the client carries other streams too.
+It has the rules of `proxy.tunnels.tunnel`: whole delivery, half-closed sides, the idle timeout, the token's end. But
+its connection to the client carries other streams too.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.proxy.registry import ConnectionRegistry
-from enforcer.proxy.responses import Refusal
 from enforcer.proxy.snapshot import Snapshot
-from enforcer.proxy.tunnel_lifetime import TunnelLifetime
+from enforcer.proxy.tunnels.tunnel_lifetime import TunnelLifetime
 from enforcer.tokens.purge import Purge
 from enforcer.wire.carrier import UpgradedConnection
-from enforcer.wire.plaintext import set_protocol
+from enforcer.wire.sockets.plaintext import set_protocol
 from enforcer.wire.turns import STEP, PacedInput, Readable
 
 

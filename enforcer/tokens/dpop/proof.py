@@ -16,13 +16,13 @@ from typing import Any, Final
 from enforcer.errors import MalformedRequestError
 from enforcer.settings.jwt import ProofSettings
 from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.documents.strict_json import read_object
 from enforcer.tokens.dpop.origins import Origin, parse_url
 from enforcer.tokens.dpop.possession import PossessionFault, Proven, with_key
 from enforcer.tokens.dpop.proof_state import ProofState
 from enforcer.tokens.dpop.replay_cache import holder_of, proof_id
 from enforcer.tokens.jwt.jwks import Key, read_key, thumbprint
 from enforcer.tokens.jwt.jws import HEADER_OBJECTS, media_type, parse, sha256_base64url
-from enforcer.tokens.strict_json import read_object
 from enforcer.wire.target import read_path
 
 RSA_BITS: Final = range(2048, 4097)

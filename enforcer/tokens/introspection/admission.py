@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from enum import Enum
 from typing import Final, Generic, Protocol, TypeVar
 
-from enforcer.settings.pool import BreakerSettings, PoolSettings
+from enforcer.settings.connections.pool import BreakerSettings, PoolSettings
 from enforcer.tokens.introspection.breaker import CircuitBreaker, Contact
 from enforcer.tokens.lookup import Lookup
 

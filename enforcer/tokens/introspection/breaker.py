@@ -18,7 +18,7 @@ from enum import Enum
 from math import inf
 from typing import Final
 
-from enforcer.settings.pool import BreakerSettings
+from enforcer.settings.connections.pool import BreakerSettings
 
 FIRST_PROBE: Final = 10.0
 """Seconds after the first response until a first probe shows whether the server responds to tokens that we make up."""

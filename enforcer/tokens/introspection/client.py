@@ -13,7 +13,7 @@ from typing import Final
 
 from enforcer.clients import OWN
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.settings.pool import BreakerSettings, PoolSettings
+from enforcer.settings.connections.pool import BreakerSettings, PoolSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.admission import Admission, LookupAdmission
 from enforcer.tokens.introspection.breaker import Contact

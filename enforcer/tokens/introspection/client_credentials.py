@@ -17,12 +17,12 @@ from urllib.parse import quote_plus
 from enforcer.clients import OWN
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.bearer import is_b64token
+from enforcer.tokens.documents.refresh_schedule import Lifetime
+from enforcer.tokens.documents.remote_document import RemoteDocument
+from enforcer.tokens.documents.strict_json import read_document
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials
 from enforcer.tokens.introspection.endpoint import ServerEndpoint
 from enforcer.tokens.introspection.endpoint_result import EndpointResult, authenticated_body, read_body
-from enforcer.tokens.refresh_schedule import Lifetime
-from enforcer.tokens.remote_document import RemoteDocument
-from enforcer.tokens.strict_json import read_document
 from enforcer.wire.callback import Callback, Operation, chain, convert
 
 MAX_LIFETIME: Final = 24 * 3600.0

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
+from enforcer.tokens.documents.strict_json import read_object
 from enforcer.tokens.introspection.breaker import Contact
-from enforcer.tokens.strict_json import read_object
 from enforcer.wire.fields import OWS
 from enforcer.wire.http_client import HttpResponse
 

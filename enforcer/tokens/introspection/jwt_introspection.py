@@ -13,13 +13,13 @@ from typing import Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims
+from enforcer.tokens.documents.strict_json import read_document
 from enforcer.tokens.introspection.endpoint_result import read_body
 from enforcer.tokens.introspection.response import IntrospectionOutcome, VerificationResult, from_members
 from enforcer.tokens.jwt.fault import JwtFault
 from enforcer.tokens.jwt.jwks import KeySet, KeySource
 from enforcer.tokens.jwt.jws import parse
 from enforcer.tokens.jwt.jwt import NeedsKey, signature_fault
-from enforcer.tokens.strict_json import read_document
 from enforcer.wire.callback import Callback, convert
 
 MAX_AGE: Final = 60.0

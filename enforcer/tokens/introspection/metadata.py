@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
-from enforcer.tokens.strict_json import read_document
+from enforcer.tokens.documents.strict_json import read_document
 
 # RFC 3986 §3, printable ASCII; without userinfo, which can disguise the host, and fragment, which is never sent
 _AUTHORITY: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]"

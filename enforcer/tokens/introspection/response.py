@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.tokens.claims import ActiveToken, ScopeClaims, gives_access, read_claims
-from enforcer.tokens.strict_json import read_document
+from enforcer.tokens.documents.strict_json import read_document
 
 
 @dataclass(frozen=True, slots=True, eq=False)

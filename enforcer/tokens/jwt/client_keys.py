@@ -1,7 +1,8 @@
 """The keys of an authorization server, fetched for tokens so that no client uses up the fetches of another.
 
-A token with an unknown key needs newer keys, which are fetched at most once in a pause (`tokens.refresh_schedule`). Any
-client can use up that fetch with a token that it made up. So in the pause after it:
+A token with an unknown key needs newer keys, which are fetched at most once in a pause (see
+`tokens.documents.refresh_schedule`). Any client can use up that fetch with a token that it made up. So in the pause
+after it:
 
 1. A token of another client waits for the next fetch, with a place in a table in which each client has a share.
 2. A token of the same client, or of one that has its share, is verified with the keys that were fetched last.

@@ -26,8 +26,8 @@ from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
+from enforcer.tokens.documents.strict_json import read_document
 from enforcer.tokens.jwt.jws import decode, encode, sha256_base64url
-from enforcer.tokens.strict_json import read_document
 from enforcer.wire.callback import Callback
 
 MAX_KEYS: Final = 100

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from enforcer.tokens.strict_json import read_object
+from enforcer.tokens.documents.strict_json import read_object
 
 MAX_BYTES: Final = 65536
 """Largest size of a signed token in bytes. The limits of a request head are far lower; this holds for any caller."""

@@ -19,10 +19,10 @@ from typing import Final, final
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.settings.jwt import JwtSettings
 from enforcer.tokens.claims import NEVER, SCOPE_CLAIMS, ActiveToken, ScopeClaims, gives_access, read_claims, read_date
+from enforcer.tokens.documents.strict_json import read_object
 from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet, describe
 from enforcer.tokens.jwt.jws import Jws, media_type, parse, unverified_issuer
-from enforcer.tokens.strict_json import read_object
 
 MAX_CANDIDATES: Final = 5
 """Most keys that are tried for one token. Bounds the work that a token without `kid` causes."""

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.addresses import is_ip
-from enforcer.settings.http2 import Http2Settings, UpstreamProtocol
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.addresses import is_ip
+from enforcer.settings.connections.http2 import Http2Settings, UpstreamProtocol
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.carrier import Carrier
 from enforcer.wire.connection import ConnectionOwner, PooledConnection
 from enforcer.wire.dialing.address_list import AddressList
 from enforcer.wire.dialing.dialer import Dialer, Resolver
-from enforcer.wire.plaintext import set_protocol
+from enforcer.wire.sockets.plaintext import set_protocol
+from enforcer.wire.sockets.tls_reader import UNREAD, TlsReader
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.tls_reader import UNREAD, TlsReader
 
 if TYPE_CHECKING:
     # Imported by the first connection that speaks HTTP/2, with the library.

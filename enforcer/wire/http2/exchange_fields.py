@@ -18,7 +18,7 @@ class FieldSectionError(Exception):
 
 
 def request_fields(head: bytes, scheme: bytes) -> FieldList:
-    """Return the head of an HTTP/1.1 request, as `proxy.forwarding` makes it, as a field section.
+    """Return the head of an HTTP/1.1 request, as `proxy.messages.forwarding` makes it, as a field section.
 
     The fields of the connection are left out (RFC 9113 §8.2.2), except `TE: trailers`, which gRPC needs.
     """

@@ -28,8 +28,8 @@ from h2.exceptions import ProtocolError
 from hpack.exceptions import HPACKError
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.http2 import Http2Settings
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.http2 import Http2Settings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.shares import Holder
 from enforcer.wire.carrier import Carrier
 from enforcer.wire.http2.fields import FieldList
@@ -46,8 +46,8 @@ from enforcer.wire.http2.frames import (
 )
 from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, BoundedConnection
 from enforcer.wire.http2.stream_carrier import NEVER, StreamCarrier
+from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.ticker import Ticker
-from enforcer.wire.tls_reader import TlsReader
 from enforcer.wire.turns import STEP, PacedInput, Readable
 
 _LAST_STREAM: Final = 2**31 - 1

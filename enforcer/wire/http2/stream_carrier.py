@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.http2 import Http2Settings
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.http2 import Http2Settings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.shares import Holder
 from enforcer.wire.carrier import STREAM_RESET, Carrier, Receiver
 from enforcer.wire.fields import without_length

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.config.document import parse
+from enforcer.config.documents.document import parse
 from enforcer.config.load import load_with_document
 from enforcer.config.merged_document import MergedDocument
 from enforcer.config.overrides import parse_override

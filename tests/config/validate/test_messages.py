@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from enforcer.config.document import parse
+from enforcer.config.documents.document import parse
 from enforcer.config.model import ADAPTER
 from enforcer.config.schema import Shape, shape
 from enforcer.config.validate.messages import problems, suggestion

@@ -12,9 +12,9 @@ from harness.envoy import check_request, check_response, decode, part
 
 from enforcer.decision_api.grpc.check import read_check, read_service, write_allowed, write_denied, write_health
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import RequestHead
-from enforcer.proxy.responses import Refusal
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import RequestHead
+from enforcer.proxy.messages.responses import Refusal
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 from enforcer.wire.fields import FieldKind

@@ -24,8 +24,8 @@ from click import Command
 from click.testing import CliRunner, Result
 from harness.kubernetes.schemas import violations
 
-from enforcer.cli.inject import command as inject
-from enforcer.cli.uninject import command as uninject
+from enforcer.cli.kubernetes.inject import command as inject
+from enforcer.cli.kubernetes.uninject import command as uninject
 from enforcer.kubernetes.annotations import status_of
 from enforcer.kubernetes.inject.bypass_report import bypass
 from enforcer.kubernetes.verify.verdicts import Verdict, verify

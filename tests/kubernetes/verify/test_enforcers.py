@@ -13,7 +13,7 @@ from enforcer.kubernetes.verify.enforcers import (
     is_enforcer_image,
     repository,
 )
-from enforcer.settings.servers import Listener
+from enforcer.settings.connections.servers import Listener
 
 SET = ["--set=listener.address=:15080", "--set=admin.address=:15081", "--set=upstream.url=http://127.0.0.1:8080"]
 MOUNT: Any = {"volumeMounts": [{"name": "policy", "mountPath": "/etc/enforcer"}]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from enforcer.errors import MalformedRequestError
-from enforcer.proxy import responses
-from enforcer.proxy.forwarding import Forwarding
-from enforcer.proxy.head import HeadBuilder, RequestHead
 from enforcer.proxy.http2.head import read_head
+from enforcer.proxy.messages import responses
+from enforcer.proxy.messages.forwarding import Forwarding
+from enforcer.proxy.messages.head import HeadBuilder, RequestHead
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enforcer.settings.pool import BreakerSettings, IntrospectionPool
+from enforcer.settings.connections.pool import BreakerSettings, IntrospectionPool
 from enforcer.tokens.introspection.admission import Admission, LookupAdmission
 from enforcer.tokens.introspection.breaker import Contact
 from enforcer.tokens.lookup import Lookup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enforcer.settings.pool import BreakerSettings
+from enforcer.settings.connections.pool import BreakerSettings
 from enforcer.tokens.introspection.breaker import FIRST_PROBE, CircuitBreaker, Contact
 
 SETTINGS = BreakerSettings(failures=3, pause=1.0)

@@ -12,7 +12,7 @@ from harness.waiting import TIMEOUT
 
 from enforcer.errors import IntrospectionError, IntrospectionFailure
 from enforcer.secret import Secret
-from enforcer.settings.pool import BreakerSettings, IntrospectionPool, PoolSettings
+from enforcer.settings.connections.pool import BreakerSettings, IntrospectionPool, PoolSettings
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.introspection.client import IntrospectionClient
 from enforcer.tokens.introspection.client_authentication import Authentication, Credentials, secret_basic

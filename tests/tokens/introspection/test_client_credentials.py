@@ -14,6 +14,8 @@ from harness.outcomes import outcome_of
 from enforcer.counters import FetchMetrics
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError, UpstreamFailure
 from enforcer.secret import Secret
+from enforcer.tokens.documents.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.documents.remote_document import RemoteDocument
 from enforcer.tokens.introspection.client_authentication import Credentials, secret_post
 from enforcer.tokens.introspection.client_credentials import (
     MAX_LIFETIME,
@@ -23,8 +25,6 @@ from enforcer.tokens.introspection.client_credentials import (
     parse,
 )
 from enforcer.tokens.introspection.endpoint_result import EndpointResult, SendFailure
-from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
-from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.wire.callback import Callback
 from enforcer.wire.http_client import HttpResponse
 from enforcer.wire.ticker import Ticker

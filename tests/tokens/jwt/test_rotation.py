@@ -14,6 +14,8 @@ from enforcer.errors import IntrospectionError
 from enforcer.settings.jwt import JwtSettings, KeySettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.claims import ActiveToken
+from enforcer.tokens.documents.refresh_schedule import Lifetime, RefreshSchedule
+from enforcer.tokens.documents.remote_document import RemoteDocument
 from enforcer.tokens.introspection.response import IntrospectionOutcome
 from enforcer.tokens.jwt import jwks
 from enforcer.tokens.jwt.client_keys import ClientKeys
@@ -21,8 +23,6 @@ from enforcer.tokens.jwt.fault import JwtFault, RejectedToken
 from enforcer.tokens.jwt.jwks import KeySet
 from enforcer.tokens.jwt.jwt_source import JwtSource
 from enforcer.tokens.lookup import Lookup
-from enforcer.tokens.refresh_schedule import Lifetime, RefreshSchedule
-from enforcer.tokens.remote_document import RemoteDocument
 from enforcer.wire.callback import Callback
 from enforcer.wire.ticker import RESOLUTION, Ticker
 

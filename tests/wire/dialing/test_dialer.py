@@ -17,7 +17,7 @@ from harness.servers import Server, raw_server, response
 from harness.waiting import TIMEOUT
 
 from enforcer.errors import UpstreamError, UpstreamFailure
-from enforcer.settings.pool import PoolSettings
+from enforcer.settings.connections.pool import PoolSettings
 from enforcer.wire.dialing.address_list import Address, AddressList
 from enforcer.wire.dialing.connector import ServerAddress
 from enforcer.wire.dialing.dialer import Dialer

@@ -12,7 +12,7 @@ from harness.http2_server import OK
 from harness.shared_connections import Bed, play
 
 from enforcer.errors import UpstreamFailure
-from enforcer.settings.pool import StreamSettings
+from enforcer.settings.connections.pool import StreamSettings
 from enforcer.share_report import SharedTable, ShareReport
 from enforcer.wire.streams import Streams
 

@@ -21,8 +21,8 @@ from enforcer.kubernetes.webhook.serving.connection import Application, Connecti
 from enforcer.kubernetes.webhook.serving.limits import Limits
 from enforcer.kubernetes.webhook.serving.refusals import LIMIT
 from enforcer.shares import Shares
-from enforcer.wire.plaintext import set_protocol
-from enforcer.wire.tls_reader import UNREAD, TlsReader
+from enforcer.wire.sockets.plaintext import set_protocol
+from enforcer.wire.sockets.tls_reader import UNREAD, TlsReader
 from enforcer.wire.turns import Turns
 
 _log = logging.getLogger("enforcer.webhook")

@@ -1,0 +1,1 @@
+"""The commands for Kubernetes; modules with an underscore are helpers."""

@@ -1,0 +1,1 @@
+"""Tunnels: connections after an upgrade (RFC 9110 §7.8), and when they end."""

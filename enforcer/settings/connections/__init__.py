@@ -1,0 +1,1 @@
+"""The settings of connections: addresses, TLS, servers and their pools, HTTP/2."""

@@ -1,0 +1,1 @@
+"""Access to what is below a connection: its descriptor, and the decrypted bytes of TLS."""
