@@ -38,10 +38,11 @@ _ADVICE: Final[Mapping[Method, str]] = {
 }
 """Advice if the server refuses our credentials."""
 _INACTIVE: Final = "accepted; a made-up token is reported as inactive"
-_NOT_INACTIVE: Final = (
-    'see the server\'s log; if it does so only for unknown tokens, have it respond with {"active": false} '
-    "(RFC 7662 §2.2), or clients with such tokens get 503 instead of 401"
+_ONLY_UNKNOWN: Final = (
+    'if it does so only for unknown tokens, have it respond with {"active": false} (RFC 7662 §2.2), or clients with '
+    "such tokens get 503 instead of 401"
 )
+_NOT_INACTIVE: Final = f"see the server's log; {_ONLY_UNKNOWN}"
 
 
 # Metadata and keys
@@ -182,11 +183,14 @@ def credentials(
     if isinstance(outcome, InactiveToken):
         return right("credentials", _INACTIVE)
     if is_refusal(outcome, response):
-        return _refused("credentials", response, method, accepted)
+        refused = _refused("credentials", response, method, accepted)
+        about_client = accepted is not None or _member(response.body, "error") == "invalid_client"
+        return refused if about_client else _perhaps_unknown(refused)
     if response.status >= 500:
         return wrong("credentials", f"the server responds to a made-up token with {response.status}", _NOT_INACTIVE)
     if response.status != 200:
-        return _not_an_endpoint("credentials", response, "introspection_endpoint")
+        elsewhere = _not_an_endpoint("credentials", response, "introspection_endpoint")
+        return _perhaps_unknown(elsewhere) if response.status in (204, 404) else elsewhere
     unusable = encoded("credentials", response)
     if unusable is not None:
         return unusable
@@ -196,7 +200,12 @@ def credentials(
         advice = "correct introspection_endpoint: it leads elsewhere"
         return wrong("credentials", "the response is a web page", advice)
     details = f"not an introspection response (RFC 7662): {outcome.detail}"
-    return wrong("credentials", details, "correct introspection_endpoint")
+    return _perhaps_unknown(wrong("credentials", details, "correct introspection_endpoint"))
+
+
+def _perhaps_unknown(finding: Finding) -> Finding:
+    """Return the finding with the advice for a server that responds so because it does not know the made-up token."""
+    return wrong(finding.what, finding.found, f"{finding.advice}; {_ONLY_UNKNOWN}")
 
 
 def closed_connection(details: str) -> Finding:

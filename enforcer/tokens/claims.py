@@ -24,8 +24,16 @@ NEVER: Final = math.inf
 
 # RFC 6749 §3.3: scope-token
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-# The marks of active tokens that are not access tokens: only access tokens may be used at a resource
-_NO_ACCESS: Final = frozenset({"refresh_token", "id_token", "Refresh", "Offline", "ID", "id"})
+_OTHER_KINDS: Final = frozenset({"refresh_token", "refresh", "offline", "id_token", "id", "logout"})
+_NO_ACCESS: Final[Mapping[str, frozenset[str]]] = {
+    "typ": _OTHER_KINDS,
+    "token_use": _OTHER_KINDS,
+    "token_type": _OTHER_KINDS,
+    "type": frozenset({"refresh"}),  # an app may have a claim of this name that says something else
+}
+"""The marks of active tokens that are not access tokens, in lower case: only access tokens give access."""
+KIND_CLAIMS: Final = tuple(_NO_ACCESS)
+"""The claims in which servers and libraries say what kind a token is."""
 _DIGITS = re.compile(r"-?[0-9]{1,15}")
 # 9999-12-31T23:59:59Z: later dates are milliseconds, or the largest number of some type, and not meant
 _LAST_DATE: Final = 253_402_300_800
@@ -164,11 +172,11 @@ def read_claims(members: Mapping[str, Any], scopes: ScopeClaims | None = None) -
 
 def gives_access(members: Mapping[str, Any]) -> bool:
     """Return whether a token gives access to a resource, as far as its server says what kind it is."""
-    return not (_marks(members.get("token_use")) or _marks(members.get("typ")))
-
-
-def _marks(value: Any) -> bool:
-    return isinstance(value, str) and value in _NO_ACCESS
+    for name, marks in _NO_ACCESS.items():
+        value = members.get(name)
+        if isinstance(value, str) and value.lower() in marks:
+            return False
+    return True
 
 
 class Unreadable(Enum):

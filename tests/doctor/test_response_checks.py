@@ -87,6 +87,23 @@ def test_the_response_to_a_made_up_token_shows_whether_our_credentials_are_accep
     assert details in finding.found
 
 
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        *((reply(status), True) for status in (204, 400, 401, 403, 404, 500)),
+        (reply(400, {"error": "invalid_request"}), True),
+        (reply(body={}), True),
+        (reply(401, {"error": "invalid_client"}), False),
+        *((reply(status), False) for status in (302, 429)),
+        (reply(body=b"<html>"), False),
+    ],
+)
+def test_a_response_that_may_be_due_to_the_made_up_token_says_so(response: ServerResponse, expected: bool) -> None:
+    """Several servers respond so to unknown tokens, and are fine with others: then no credentials are to blame."""
+    finding = credentials(response, "client_secret_basic")
+    assert ("only for unknown tokens" in (finding.advice or "")) is expected
+
+
 def test_another_way_to_authenticate_is_proposed_if_the_server_accepts_it() -> None:
     """The doctor has tried it."""
     finding = credentials(reply(401), "client_secret_basic", "client_secret_post")

@@ -119,7 +119,11 @@ def test_a_number_beyond_any_parser_is_an_error_in_both(name: str, number: str) 
 
 @pytest.mark.parametrize(
     "members",
-    [{"token_use": "refresh_token"}, {"token_use": "id_token"}, {"typ": "Refresh"}, {"typ": "ID"}, {"typ": "Offline"}],
+    [
+        *({"token_use": "refresh_token"}, {"token_use": "id_token"}),
+        *({"typ": "Refresh"}, {"typ": "ID"}, {"typ": "Offline"}, {"typ": "Logout"}, {"typ": "refresh"}),
+        *({"token_type": "refresh"}, {"token_type": "refresh_token"}, {"type": "refresh"}),
+    ],
 )
 def test_only_an_access_token_is_active_in_both(members: dict[str, Any]) -> None:
     """A refresh or ID token may be active at the server, but gives no access; a policy test reads it so too."""
@@ -128,7 +132,13 @@ def test_only_an_access_token_is_active_in_both(members: dict[str, Any]) -> None
     assert isinstance(TokenFacts(claims=members).result(NOW), InactiveToken)
 
 
-@pytest.mark.parametrize("members", [{"token_use": "access_token"}, {"typ": "Bearer"}, {"typ": ["Refresh"]}, {}])
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"token_use": "access_token"}, {"typ": "Bearer"}, {"typ": ["Refresh"]}, {}),
+        *({"token_type": "Bearer"}, {"token_type": "access"}, {"type": "access"}, {"type": "id"}),
+    ],
+)
 def test_a_token_of_unnamed_type_is_an_access_token_in_both(members: dict[str, Any]) -> None:
     """Most servers do not name the type."""
     assert isinstance(introspected(text(members)), ActiveToken)
@@ -215,7 +225,7 @@ _JSON = st.recursive(
     max_leaves=6,
 )
 _LIKELY = st.sampled_from([None, "a", "a b", ["a", "b"], ["a", None], 1, "1", True, NOW + 9, str(int(NOW) + 9), "ID"])
-_NAMES = ["scope", "scp", "aud", "sub", "client_id", "azp", "cnf", "nbf", "iat", "typ", "token_use", "x"]
+_NAMES = ["scope", "scp", "aud", "sub", "client_id", "azp", "cnf", "nbf", "iat", "typ", "token_use", "token_type", "x"]
 
 
 @given(st.dictionaries(st.sampled_from(_NAMES), _LIKELY | _JSON, max_size=8), st.none() | _LIKELY | _JSON)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from enforcer.doctor.diagnosis import CLOCK_WARNING, Finding, right, warning, wrong
 from enforcer.settings.authorization_server import AuthorizationServer
-from enforcer.tokens.claims import NEVER, ScopeClaims, gives_access, read_claims, read_date
+from enforcer.tokens.claims import KIND_CLAIMS, NEVER, ScopeClaims, gives_access, read_claims, read_date
 from enforcer.tokens.dpop.binding import BindingKind, binding
 
 _MAX_SHOWN: Final = 10
@@ -28,10 +28,9 @@ _UNITS: Final = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "se
 _DIGITS: Final = re.compile(r"-?[0-9]{1,20}")
 _LAST_MILLISECOND: Final = 1e14
 """As milliseconds since 1970, this is the year 5138: more cannot be a date in this unit either."""
-_KINDS: Final = ("typ", "token_use")
 _STANDARD: Final = frozenset(
-    ("active", "scope", "sub", "client_id", "azp", "aud", "iss", "exp", "nbf", "iat", "cnf", "token_type", *_KINDS)
-)
+    ("active", "scope", "sub", "client_id", "azp", "aud", "iss", "exp", "nbf", "iat", "cnf", *KIND_CLAIMS)
+) - {"type"}  # mostly a claim of the app
 _DATE_ADVICE: Final = "have the server write seconds since 1970 (RFC 7519 §2)"
 _CLOCKS: Final = "synchronise both machines (NTP)"
 _BINDINGS: Final = {
@@ -262,7 +261,7 @@ def _binding(token: TokenMembers) -> Iterator[Finding]:
 
 
 def _kind(token: TokenMembers) -> Iterator[Finding]:
-    for name in _KINDS:
+    for name in KIND_CLAIMS:
         if not gives_access({name: token.members.get(name)}):
             details = f"{token.members[name]}: not an access token, and treated as inactive"
             yield wrong(name, details, "send the access token that came with it")

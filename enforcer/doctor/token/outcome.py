@@ -12,7 +12,7 @@ from enforcer.doctor.recorder import Result
 from enforcer.doctor.token.claims import listed, shortened
 from enforcer.errors import IntrospectionError, IntrospectionFailure, UpstreamError
 from enforcer.settings.authorization_server import AuthorizationServer
-from enforcer.tokens.claims import ActiveToken, ScopeClaims
+from enforcer.tokens.claims import KIND_CLAIMS, ActiveToken, ScopeClaims, gives_access
 from enforcer.tokens.documents.strict_json import read_object
 from enforcer.tokens.introspection.response import InactiveToken, IntrospectionOutcome, from_members
 from enforcer.tokens.jwt import jws
@@ -134,7 +134,9 @@ def _inactive(verification: Verification) -> Finding:
     if members.get("active") is True:
         # `issuers` and `claims.gives_access` reject what the server accepts.
         issuer = members.get("iss")
-        text = f"{name} reports it as active, but it is not accepted: see typ, token_use and iss ({_text(issuer)})"
+        kinds = [kind for kind in KIND_CLAIMS if not gives_access({kind: members.get(kind)})]
+        cause = f"its {listed(kinds)} says that it is not an access token" if kinds else f"its iss is {_text(issuer)}"
+        text = f"{name} reports it as active, but it is not accepted: {cause}"
         return wrong(SUBJECT, text, "send an access token that this server issued")
     status = "" if not isinstance(response, ServerResponse) or response.status == 200 else f" ({response.status})"
     text = f"{_form(verification.token)}, introspected: {name} reports it as inactive{status}"

@@ -60,6 +60,7 @@ def test_each_claim_of_a_good_token_is_listed() -> None:
         ("cnf", {"kid": "7"}, "bound to something that cannot be checked: the token is refused"),
         ("typ", "Refresh", "Refresh: not an access token, and treated as inactive"),
         ("token_use", "id_token", "id_token: not an access token, and treated as inactive"),
+        ("token_type", "refresh", "refresh: not an access token, and treated as inactive"),
     ],
 )
 def test_a_claim_that_cannot_be_read_is_wrong(name: str, value: Any, details: str) -> None:
