@@ -63,8 +63,12 @@ class AdminConnection(HttpToolsProtocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no request is being answered, and every response has left: an end would cut none."""
+        return not self._answering and not self.transport.get_write_buffer_size()
+
+    @property
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,18 +81,18 @@ class AdminConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.idle:
+        if not self._answering:
             self._head_size += len(data)
             if self._head_size > _MAX_HEAD:
                 self.end()
                 return
         if not self.transport.is_closing():
             super().data_received(data)
-        if not self.idle:
+        if self._answering:
             self._head_size = 0
 
     def on_message_begin(self) -> None:
-        if not self.idle:
+        if self._answering:
             raise httptools.HttpParserError("requests are not pipelined")
         super().on_message_begin()
 

@@ -24,6 +24,7 @@ class Transport(asyncio.Transport):
     def __init__(self, address: str) -> None:
         super().__init__({"peername": (address, 1)})
         self.sent = b""
+        self.unsent = 0
         self.ended: float | None = None
         self.protocol: AdminConnection
 
@@ -37,6 +38,9 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.close()
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def is_closing(self) -> bool:
         return self.ended is not None
@@ -128,6 +132,25 @@ def test_for_one_connection_too_many_an_idle_one_of_the_largest_client_ends() ->
         newest = bed.connect("192.0.2.3")
         assert [connection.is_closing() for connection in (small, busy, newer, newest)] == [False, True, False, False]
         assert bed.access.refused[Refused.CONNECTIONS] == 2
+
+    virtual_time.run(run())
+
+
+def test_a_connection_whose_response_has_not_left_is_not_idle() -> None:
+    """Its end would cut the response, and a client that reads slowly would take it for a fault of the server."""
+
+    async def run() -> None:
+        bed = Bed(connections=2)
+        reading, idle = bed.connect(), bed.connect()
+        reading.protocol.data_received(REQUEST)
+        await asyncio.sleep(0.1)
+        assert reading.sent.endswith(b"ok")
+        reading.unsent = 2
+        bed.connect()
+        assert [connection.is_closing() for connection in (reading, idle)] == [False, True]
+        reading.unsent = 0
+        bed.connect()
+        assert reading.is_closing()
 
     virtual_time.run(run())
 
