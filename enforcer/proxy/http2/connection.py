@@ -41,6 +41,7 @@ from enforcer.wire.http2.fields import FieldList, read_trailers
 from enforcer.wire.http2.frames import (
     DATA,
     ENHANCE_YOUR_CALM,
+    FRAME,
     GOAWAY,
     HEADERS,
     INTERNAL_ERROR,
@@ -52,7 +53,7 @@ from enforcer.wire.http2.frames import (
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW
 from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput, Readable
 
@@ -237,7 +238,7 @@ class Http2Connection(Http2Session):
             self._on_malformed(number, code)
             return
         try:
-            events = self._machine.receive_data(frame)
+            events = self._machine.receive(kind, reader.flags, number, frame)
         except ProtocolError as error:
             if late or not self._machine.is_fault_of_stream(number, kind, error):
                 raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
+from enforcer.wire.http2.frames import FRAME
+from enforcer.wire.http2.state_machine import BoundedConnection
 
 _ALL: Final = 2**31
 
@@ -98,7 +99,7 @@ class FrameWriter:
             size = min(machine.local_flow_control_window(number), FRAME, end - start)
             if size <= 0:
                 break
-            machine.send_data(number, data[start : start + size])
+            machine.send_body(number, data[start : start + size], ends=False)
             start += size
             self.flush()  # so that the transport can say that it is full
         if start:
