@@ -114,10 +114,10 @@ class LogLine:
     rule's name or `_none`. `decision` is `allow`, `deny`, `would_deny` (denied if the rule were enforced) or `error`.
     `scopes`, `client_id` and `subject` are None if there was no active token. `client` is the address of the client,
     also through a trusted proxy, `host` the value of Host, and `upstream` the address of the server to which an allowed
-    request is forwarded. `detail` says what failed if the token could not be verified, or where the readings of an
-    ambiguous path lead. `status` is that of the response, 499 if the client left before; `duration` is in seconds,
-    and `bytes` the size of the response body that was sent. `door` is `proxy`, or the contract of the decision API by
-    which the request came.
+    request is forwarded. `detail` says what failed if the token could not be verified, where the readings of an
+    ambiguous path lead, or why the request could not be read. `status` is that of the response, 499 if the client left
+    before; `duration` is in seconds, and `bytes` the size of the response body that was sent. `door` is `proxy`, or the
+    contract of the decision API by which the request came.
     """
 
     time: str
@@ -147,7 +147,7 @@ class LogLine:
 def log_line(record: DecisionRecord, time: str) -> LogLine:
     """Make the log line of a record; `time` is the record's time as RFC 3339."""
     active = record.evidence if isinstance(record.evidence, ActiveToken) else None
-    end = record.end
+    end, refusal = record.end, record.refusal
     decision, reason = record.label
     return LogLine(
         time=time,
@@ -163,7 +163,7 @@ def log_line(record: DecisionRecord, time: str) -> LogLine:
         client=record.client or None,
         host=record.host.decode("latin-1") or None,
         upstream=record.upstream or None,
-        detail=record.detail or None,
+        detail=record.detail or (None if record.evidence is not None or refusal is None else refusal.detail),
         status=None if end is None else end.status,
         duration=None if end is None else round(end.seconds, 6),
         bytes=None if end is None else end.body,

@@ -158,3 +158,12 @@ def test_a_decision_without_an_active_token_is_recorded_without_its_facts(eviden
     line = log_line(DENIED._replace(evidence=evidence, rule=None, request_id=None), "now")
     assert (line.route, line.request_id, line.scopes, line.client_id) == ("_none", None, None, None)
     assert line.subject is None
+
+
+def test_the_line_of_a_request_that_could_not_be_read_says_why() -> None:
+    """As its response does. Other lines have reason and rule, which say it already."""
+    unread = DENIED._replace(evidence=None, rule=None, label=("error", "unreadable_path"))
+    assert log_line(unread, "now").detail == "the token lacks a scope"
+    assert log_line(unread._replace(detail="why"), "now").detail == "why"
+    assert log_line(unread._replace(refusal=None), "now").detail is None
+    assert log_line(DENIED, "now").detail is None
