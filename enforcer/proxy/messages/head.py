@@ -20,10 +20,17 @@ SpecialFields = Mapping[int, Sequence[tuple[bytes, bytes]]]
 _HOST: Final = int(FieldKind.HOST)
 _AUTHORIZATION: Final = int(FieldKind.AUTHORIZATION)
 _EXPECT: Final = int(FieldKind.EXPECT)
+_CONNECTION: Final = int(FieldKind.CONNECTION)
+_CONTENT_LENGTH: Final = int(FieldKind.CONTENT_LENGTH)
+_MAX_FORWARDS: Final = int(FieldKind.MAX_FORWARDS)
+_PROOF: Final = int(FieldKind.PROOF)
+_TE: Final = int(FieldKind.TE)
+_TRANSFER_ENCODING: Final = int(FieldKind.TRANSFER_ENCODING)
+_UPGRADE: Final = int(FieldKind.UPGRADE)
 
 _LENGTH_DIGITS: Final = 18
 
-_PASSED: Final = (FieldKind.EXPECT, FieldKind.DESTINATION, FieldKind.METHOD_OVERRIDE)
+_PASSED: Final = (_EXPECT, int(FieldKind.DESTINATION), int(FieldKind.METHOD_OVERRIDE))
 """The fields that are read, and forwarded as they came."""
 
 IDEMPOTENT: Final = frozenset(
@@ -266,14 +273,15 @@ class HeadBuilder:
             self._valid_host = self._host
 
     def _forwarded_lines(self, hops: Sequence[bytes], special: SpecialFields) -> list[bytes]:
-        lines = [*self.lines, *hops]
-        proofs = special.get(FieldKind.PROOF, ()) if self.forwarding.pass_authorization else ()
-        passed = [*proofs]
+        added = [*hops]
+        if self.forwarding.pass_authorization:
+            for name, value in special.get(_PROOF, ()):
+                added += (name, b": ", value, b"\r\n")
         for kind in _PASSED:
-            passed += special.get(kind, ())
-        for name, value in passed:
-            lines += (name, b": ", value, b"\r\n")
-        fields = special.get(FieldKind.CONNECTION)
+            for name, value in special.get(kind, ()):
+                added += (name, b": ", value, b"\r\n")
+        lines = [*self.lines, *added] if added else self.lines
+        fields = special.get(_CONNECTION)
         if fields is None:
             return lines
         # All fields as one list, so that its limit holds for them together.
@@ -285,8 +293,8 @@ class HeadBuilder:
 
 def _read_framing(special: SpecialFields, http10: bool) -> tuple[bytes, bool, bool, int]:
     """Return our framing line, whether there is a body, whether it is chunked, and its length if that is known."""
-    codings = special.get(FieldKind.TRANSFER_ENCODING)
-    lengths = special.get(FieldKind.CONTENT_LENGTH)
+    codings = special.get(_TRANSFER_ENCODING)
+    lengths = special.get(_CONTENT_LENGTH)
     if codings is not None:
         # RFC 9112 §6.1: HTTP/1.0 has no transfer codings. Both fields together are how requests are smuggled.
         if http10 or lengths is not None:
@@ -305,7 +313,7 @@ def _read_framing(special: SpecialFields, http10: bool) -> tuple[bytes, bool, bo
 
 def _read_hops(method: bytes, special: SpecialFields) -> tuple[list[bytes], bool]:
     """Return the Max-Forwards line to forward (RFC 9110 §7.6.2), and whether this is the last hop."""
-    fields = special.get(FieldKind.MAX_FORWARDS)
+    fields = special.get(_MAX_FORWARDS)
     if fields is None:
         return [], False
     if method not in (b"OPTIONS", b"TRACE"):
@@ -322,7 +330,7 @@ def _read_upgrade(special: SpecialFields, permitted: frozenset[bytes], has_body:
 
     Raises MalformedRequestError if it asks only for others. A request for a WebSocket has no body (RFC 6455 §4.1).
     """
-    offered = b",".join([value for _, value in special.get(FieldKind.UPGRADE, ())]).lower().split(b",")
+    offered = b",".join([value for _, value in special.get(_UPGRADE, ())]).lower().split(b",")
     protocols = [protocol for part in offered[:MAX_MEMBERS] if (protocol := part.strip(OWS))]
     for protocol in protocols:
         if protocol in permitted:
@@ -339,7 +347,7 @@ def _read_upgrade(special: SpecialFields, permitted: frozenset[bytes], has_body:
 def _own_connection_lines(special: SpecialFields, upgrade: bytes | None) -> bytes:
     """Return TE, Upgrade and Connection for the connection to the upstream."""
     lines, options = b"", []
-    fields = special.get(FieldKind.TE)
+    fields = special.get(_TE)
     if fields is not None and b"trailers" in (parse_tokens(b",".join([value for _, value in fields])) or ()):
         lines += b"TE: trailers\r\n"
         options.append(b"TE")
