@@ -78,8 +78,15 @@ _RAW_SLASH: Final = 0  # stands for a slash that was sent as such; encoded NULs 
 _SPECIAL: Final = re.compile(rb"[/\\;?#\x00-\x1f\x7f]|[\x80-\xff]+")
 _DOTS: Final = re.compile(rb"(?:\A|[^!-\"$-.0-:<->@-\[\]-~])[. ]+(?:\Z|[^!-\"$-.0-:<->@-\[\]-~])")
 _ESCAPE: Final = re.compile(rb"%[0-9A-Fa-f]{2}")
-_AUTHORITIES: Final = re.compile(rb"[\x00/][^\x00/]*"), re.compile(rb"[\x00/\\]+[^\x00/\\]*")
-"""An authority behind the first slash, which is left out, as Python and as WHATWG URL find it."""
+_AUTHORITIES: Final = (
+    (re.compile(rb"\x00[^\x00]*"), 0),
+    (re.compile(rb"[\x00/][^\x00/]*"), SLASH),
+    (re.compile(rb"[\x00\\]+[^\x00\\]*"), BACKSLASH),
+    (re.compile(rb"[\x00/\\]+[^\x00/\\]*"), SLASH | BACKSLASH),
+)
+"""An authority behind the first slash, as Python and as WHATWG URL find it, each before and after the path is decoded.
+
+With the delimiters that end it if they are decoded, as bits."""
 _C1_CONTROL: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _OVERLONG: Final = re.compile(
     rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80\x81][\x80-\xbf]|\xf0\x80[\x80\x81][\x80-\xbf]"
@@ -112,10 +119,8 @@ def lattices(path: bytes) -> Iterator[Lattice]:
     decoded = 0
     for _ in range(DECODINGS):
         yield Lattice(_pieces(text), decoded, _may_have_dots(text))
-        authorities = [authority.match(text) for authority in _AUTHORITIES]
-        for end in {authority.end() for authority in authorities if authority is not None}:
-            rest = text[end + 1 :]
-            yield Lattice(_pieces(rest), decoded | _separators(text[: end + 1]), _may_have_dots(rest))
+        for rest, delimiters in _behind_authority(text):
+            yield Lattice(_pieces(rest), decoded | delimiters, _may_have_dots(rest))
         if _ESCAPE.search(text) is None:
             return
         if b"%00" in text:
@@ -130,9 +135,21 @@ def too_many() -> MalformedRequestError:
     return MalformedRequestError("request target", "the path has too many readings")
 
 
-def _separators(text: bytes) -> int:
-    """Return the delimiters that a reader of these bytes takes for separators, as bits."""
-    return (SLASH if b"/" in text else 0) | (BACKSLASH if b"\\" in text else 0)
+def _behind_authority(text: bytes) -> set[tuple[bytes, int]]:
+    """Return the rest of a path behind an authority, in each reading, with the delimiters that the reader decodes."""
+    readings: set[tuple[bytes, int]] = set()
+    for authority, delimiters in _AUTHORITIES:
+        match = authority.match(text)
+        if match is None:
+            continue
+        end = match.end()
+        left_out = text[: end + 1]
+        decoded = delimiters & ((SLASH if b"/" in left_out else 0) | (BACKSLASH if b"\\" in left_out else 0))
+        readings.add((text[end + 1 :], decoded))
+        for delimiter, bit in ((b"?", QUESTION_MARK), (b"#", HASH)):
+            if delimiter in left_out:
+                readings.add((b"", decoded | bit))
+    return readings
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
@@ -155,20 +172,20 @@ def _pieces(text: bytes) -> Iterator[Piece]:
 
 
 def _of_byte(byte: int) -> Piece:
-    kept = Alternative(TEXT, bytes((byte,)), 0)
+    unchanged = Alternative(TEXT, bytes((byte,)), 0)
     if byte == _RAW_SLASH:
         return (Alternative(SEPARATOR, b"", 0),)
     if byte == 0x2F:
-        return kept, Alternative(SEPARATOR, b"", SLASH)
+        return unchanged, Alternative(SEPARATOR, b"", SLASH)
     if byte == 0x5C:
-        return kept, Alternative(SEPARATOR, b"", BACKSLASH)
+        return unchanged, Alternative(SEPARATOR, b"", BACKSLASH)
     if byte == 0x3B:
-        return kept, Alternative(CUT, b"", SEMICOLON)
+        return unchanged, Alternative(CUT, b"", SEMICOLON)
     if byte == 0x3F:
-        return kept, Alternative(END, b"", QUESTION_MARK)
+        return unchanged, Alternative(END, b"", QUESTION_MARK)
     if byte == 0x23:
-        return kept, Alternative(END, b"", HASH)
-    return (kept, _LEFT_OUT) if byte < 0x20 or byte == 0x7F else (kept,)
+        return unchanged, Alternative(END, b"", HASH)
+    return (unchanged, _LEFT_OUT) if byte < 0x20 or byte == 0x7F else (unchanged,)
 
 
 _ALTERNATIVES: Final = [_of_byte(byte) for byte in range(0x80)]
