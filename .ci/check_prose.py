@@ -130,9 +130,9 @@ def files(paths: list[Path]) -> Iterator[Path]:
             raise FileNotFoundError(path)
         if path.is_file():
             yield path
-        for found in sorted(path.rglob("*")) if path.is_dir() else ():
-            if found.is_file() and SKIPPED_FOLDERS.isdisjoint(found.relative_to(path).parts):
-                yield found
+        for child in sorted(path.rglob("*")) if path.is_dir() else ():
+            if child.is_file() and SKIPPED_FOLDERS.isdisjoint(child.relative_to(path).parts):
+                yield child
 
 
 def _is_question(text: str, offset: int) -> bool:
@@ -258,19 +258,19 @@ def main(arguments: list[str]) -> int:
     """Check the given paths and print the findings."""
     try:
         rules = read_rules()
-        found = []
+        findings = []
         for path in files([Path(argument) for argument in arguments] or [ROOT]):
             if path.suffix in (".py", ".md") or _has_hash_comments(path):
                 shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-                found += check(shown, path.read_text("utf-8", "replace"), rules)
+                findings += check(shown, path.read_text("utf-8", "replace"), rules)
     except (OSError, KeyError, re.error, tomllib.TOMLDecodeError) as error:
         print(f"check_prose: {error!r}", file=sys.stderr)
         return 2
-    for finding in found:
+    for finding in findings:
         print(finding)
-    if found:
-        print(f"{len(found)} findings; see .ci/prose.toml for the reasons", file=sys.stderr)
-    return 1 if found else 0
+    if findings:
+        print(f"{len(findings)} findings; see .ci/prose.toml for the reasons", file=sys.stderr)
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ DIGESTS = Path("tests", "kustomize", "SHA256SUMS")
 
 def project_version(root: Path = ROOT) -> str:
     """Return the version that pyproject.toml has."""
-    (version,) = [found for _, found in places(Path("pyproject.toml"), root.joinpath("pyproject.toml").read_text())]
+    (version,) = [version for _, version in places(Path("pyproject.toml"), root.joinpath("pyproject.toml").read_text())]
     return version
 
 

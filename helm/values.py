@@ -65,14 +65,14 @@ def read(text: str) -> list[Value]:
         path = tuple(name for _, name in parents)
         if any(known.path == path[: len(known.path)] and not known.is_section for known in values):
             continue  # part of a default
-        value = Value(path, _at(root, path), *_comment(lines_above, ".".join(path), number))
+        value = Value(path, _member(root, path), *_comment(lines_above, ".".join(path), number))
         if not value.meaning and not value.is_section:
             raise ValueError(f"line {number}: {value.name} has no comment that begins with its name")
         values.append(value)
     return values
 
 
-def _at(root: Any, path: tuple[str, ...]) -> Any:
+def _member(root: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         root = root[name]
     return root

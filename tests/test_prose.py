@@ -1,7 +1,9 @@
 """The prose checker: each phrase of its list is found where it is prose, and nowhere else."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import check_prose
@@ -24,8 +26,8 @@ def _phrases(name: str, source: str) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.instead)
 def test_each_rule_finds_its_wrong_examples_and_not_its_right_ones(rule: check_prose.Rule) -> None:
     """The word list carries its own examples."""
-    found = {text for text in rule.wrong + rule.right if any(rule.search(check_prose.Paragraph(text, (1,))))}
-    assert found == set(rule.wrong)
+    matched = {text for text in rule.wrong + rule.right if any(rule.search(check_prose.Paragraph(text, (1,))))}
+    assert matched == set(rule.wrong)
 
 
 @pytest.mark.parametrize("text", [text for rule in RULES for text in rule.right])
@@ -83,3 +85,26 @@ def test_command_line_exits_with_0_and_2(tmp_path: Path) -> None:
     """Nothing found, and a path that does not exist."""
     assert _run(str(tmp_path)).returncode == 0
     assert _run(str(tmp_path / "missing")).returncode == 2
+
+
+_PRONOUNS = {"at", "found", "given", "kept", "one", "several", "told", "what", "who", "worth"}
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of functions, of their parameters and of their variables."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield function.name
+            for node in ast.walk(function):
+                if isinstance(node, ast.arg):
+                    yield node.arg
+                elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    yield node.id
+
+
+def test_a_name_says_which_thing_it_means() -> None:
+    """`found` and `what` say nothing to a reader who has not followed the code up to there."""
+    files = [path for name in ("enforcer", "authserver", "country_app") for path in (ROOT / name).rglob("*.py")]
+    assert files
+    unclear = [(str(path), name) for path in files for name in _names(ast.parse(path.read_text("utf-8")))]
+    assert [(path, name) for path, name in unclear if name.strip("_") in _PRONOUNS] == []

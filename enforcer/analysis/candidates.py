@@ -41,7 +41,7 @@ def candidates(policy: Policy, located: RoutedRequest) -> Iterator[Candidate]:
     def matches(entry: PolicyRule, host: str | None, methods: tuple[str, ...] | None) -> bool:
         alone = Matcher([(RequestPattern(entry.pattern.path, methods or (), host), entry)])
         if methods is None:
-            return alone.at(located.target.segments, located.host) is not None
+            return alone.matches(located.target.segments, located.host) is not None
         return alone.find(located.target.segments, method, located.host) is not None
 
     def candidate(entry: PolicyRule, choice: Choice, why: str) -> Candidate:

@@ -264,7 +264,8 @@ class Policy:
 
     def _settled(self, target: Target, host: bytes) -> dict[bytes | None, PolicyRule | Parting[PolicyRule]] | None:
         """Return what a target leads to, by method, for `matcher.choose`."""
-        located = settle(self.matcher, target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        matcher = self.matcher
+        located = settle(matcher, target, host) if target.ambiguous else matcher.matches(target.segments, host)
         return cast("dict[bytes | None, PolicyRule | Parting[PolicyRule]] | None", located)  # it is only read
 
     def _others(self, located: RoutedRequest, head: RequestHead, others: OtherTargets) -> Iterator[OtherRequest]:

@@ -97,7 +97,7 @@ def _below(entry: PolicyRule, deepest: int) -> Iterator[list[bytes]]:
 
 
 def _leads_to(policy: Policy, entry: PolicyRule, segments: list[bytes]) -> bool:
-    return entry in (policy.matcher.at(segments, _host(entry)) or {}).values()
+    return entry in (policy.matcher.matches(segments, _host(entry)) or {}).values()
 
 
 def _host(entry: PolicyRule) -> bytes:
@@ -181,11 +181,11 @@ def _weaker_parts(policy: Policy) -> Iterator[Finding]:
                     yield Finding(Level.WARNING, "weaker_overlap", entry.index, _path_key(entry), message)
 
 
-def _both(one: Affix, other: Affix) -> Affix | None:
+def _both(first: Affix, other: Affix) -> Affix | None:
     """Return the fixed text of the segments that have that of both; None if no segment has."""
-    prefix, suffix = max(one.prefix, other.prefix, key=len), max(one.suffix, other.suffix, key=len)
-    fits = prefix.startswith(one.prefix) and prefix.startswith(other.prefix)
-    return Affix(prefix, suffix) if fits and suffix.endswith(one.suffix) and suffix.endswith(other.suffix) else None
+    prefix, suffix = max(first.prefix, other.prefix, key=len), max(first.suffix, other.suffix, key=len)
+    fits = prefix.startswith(first.prefix) and prefix.startswith(other.prefix)
+    return Affix(prefix, suffix) if fits and suffix.endswith(first.suffix) and suffix.endswith(other.suffix) else None
 
 
 def _replaced(entry: PolicyRule, position: int, segment: bytes) -> list[bytes]:

@@ -173,12 +173,12 @@ class PolicyTests(Section):
 class Difference:
     """One mismatch."""
 
-    what: str
+    member: str
     expected: str
     got: str
 
     def __str__(self) -> str:
-        return f"{self.what}: expected {self.expected}, got {self.got}"
+        return f"{self.member}: expected {self.expected}, got {self.got}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,9 +249,9 @@ def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluati
         ("reason", case.reason, judgement.reason),
         ("status", case.status, "none" if refusal is None else refusal.status),
     )
-    for what, expected, got in compared:
+    for member, expected, got in compared:
         if expected is not None and expected != got:
-            yield Difference(what, str(expected), str(got))
+            yield Difference(member, str(expected), str(got))
     if case.reason is None and case.status is None and case.expect == judgement.decision != "allow":
         # A denial that has nothing to do with the rule would let the test pass for nothing.
         if judgement.reason in (MALFORMED, Reason.AMBIGUOUS_PATH):

@@ -73,7 +73,7 @@ class Shape:
 
     def keys(self, path: Sequence[str | int]) -> Mapping[str, Node]:
         """Return the keys of the mapping at a path."""
-        return {key: inner for node in self._at(path) for key, inner in node.get("properties", {}).items()}
+        return {key: inner for node in self._nodes(path) for key, inner in node.get("properties", {}).items()}
 
     def meaning(self, path: Sequence[str | int]) -> str:
         """Return the first sentence of the description of the key at a path."""
@@ -87,7 +87,7 @@ class Shape:
 
     def expected(self, path: Sequence[str | int]) -> str:
         """Return in words which values are valid at a path."""
-        words = [word for node in self._at(path) for word in node.get("enum", ()) or (_WORDS[node["type"]],)]
+        words = [word for node in self._nodes(path) for word in node.get("enum", ()) or (_WORDS[node["type"]],)]
         return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
     def alternatives(self, node: Node) -> Iterator[Node]:
@@ -100,7 +100,7 @@ class Shape:
         elif node.get("type") != "null":
             yield node
 
-    def _at(self, path: Sequence[str | int]) -> list[Node]:
+    def _nodes(self, path: Sequence[str | int]) -> list[Node]:
         nodes = list(self.alternatives(self._root))
         for step in path:
             nodes = [child for node in nodes for child in self.alternatives(_child(node, step))]

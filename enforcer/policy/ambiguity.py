@@ -110,7 +110,7 @@ def _matches(matcher: Matcher[T], target: Target, host: bytes) -> _Matches[T]:
     """Return each reading with its match; the first is the plainest, which counts always."""
     plainest = Reading(tuple(target.segments))
     others = [reading for reading in readings(matcher, target.path, host) if reading != plainest]
-    return [(reading, matcher.at(reading.segments, host)) for reading in (plainest, *others)]
+    return [(reading, matcher.matches(reading.segments, host)) for reading in (plainest, *others)]
 
 
 def _outcome(matches: _Matches[T], method: bytes) -> T | Parting[T] | None:
@@ -129,8 +129,8 @@ def _counts(reading: Reading, value: Matched | None, other: Matched | None) -> b
 
     The request goes to the app of the plainest reading's rule, which has to keep the delimiter as well as the other's.
     """
-    kept = _kept_by(value) if other is None else _kept_by(value) & _kept_by(other)
-    return reading.resolves or not reading.decoded & kept
+    delimiters = _kept_by(value) if other is None else _kept_by(value) & _kept_by(other)
+    return reading.resolves or not reading.decoded & delimiters
 
 
 def _chosen(match: Methods[T] | None, method: bytes) -> T | None:

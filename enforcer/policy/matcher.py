@@ -73,10 +73,10 @@ class Matcher(Generic[T]):
 
     def find(self, segments: Sequence[bytes], method: bytes, host: bytes) -> T | None:
         """Return the match of a request, or None."""
-        methods = self.at(segments, host)
+        methods = self.matches(segments, host)
         return None if methods is None else choose(methods, method)
 
-    def at(self, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
+    def matches(self, segments: Sequence[bytes], host: bytes) -> Methods[T] | None:
         """Return the matches of a path at a host, for `choose`, or None."""
         methods = _walk(self._any, segments)
         return self._at_host(methods, segments, host) if self.by_host else methods

@@ -131,7 +131,7 @@ class RouteCache:
 
     def _read(self, raw: bytes, host: bytes) -> Located:
         target = parse(raw)
-        methods = self._settle(target, host) if target.ambiguous else self.matcher.at(target.segments, host)
+        methods = self._settle(target, host) if target.ambiguous else self.matcher.matches(target.segments, host)
         located = (target, methods)
         if not target.query and len(raw) + len(host) <= _SHORT and len(target.segments) <= _FEW:
             if len(self.located) >= _CACHED:

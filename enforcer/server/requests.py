@@ -53,7 +53,7 @@ class RequestBuilder:
     def endpoint(self, name: EndpointName, url: str) -> KnownEndpoint:
         """Return an endpoint at its URL."""
         signed = name == "introspection_endpoint" and self.server.signed_answers
-        return self._at(name, url, JWT_TYPE if signed else JSON_TYPE)
+        return self._endpoint(name, url, JWT_TYPE if signed else JSON_TYPE)
 
     def authentication(self, name: EndpointName) -> ImmediateAuthentication:
         """Return the authentication of the enforcer at an endpoint, without an access token of its own."""
@@ -63,7 +63,7 @@ class RequestBuilder:
         """Return the source of the server's metadata."""
         issuer = authorization_server.issuer(self.server)
         read = partial(parse, issuer=issuer, mutual_tls=self.server.mutual_tls)
-        return FirstAvailable([DocumentFetcher(self._at(None, url), read) for url in well_known_urls(issuer)])
+        return FirstAvailable([DocumentFetcher(self._endpoint(None, url), read) for url in well_known_urls(issuer)])
 
     def token_request(self, endpoint: ServerEndpoint, settings: OwnTokenSettings) -> TokenRequest:
         """Return the request for an access token of our own."""
@@ -78,7 +78,7 @@ class RequestBuilder:
 
         return JwtReader(keys(), authorization_server.expected_response(server), time.time)
 
-    def _at(self, name: EndpointName | None, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
+    def _endpoint(self, name: EndpointName | None, url: str, accept: str = JSON_TYPE) -> KnownEndpoint:
         server = self.server
         location = parse_url(url)
         address = make_endpoint(location, server.tls, self._tls if location.secure else None)

@@ -53,14 +53,14 @@ class Retention:
 
     def reduce(self, token: ActiveToken) -> ActiveToken:
         """Return a token without the claims that nobody reads; one that is reduced already as it is."""
-        kept = {}
+        read_claims = {}
         for name, path in self._paths:
             value = claim_value(token.claims, name, path)
             if value is UNREADABLE:
-                kept[path[0]] = token.claims[path[0]]
+                read_claims[path[0]] = token.claims[path[0]]
             elif value is not None:
-                kept[name] = value
-        claims, size = _share_claims(kept) if kept else (_NO_CLAIMS, 0)
+                read_claims[name] = value
+        claims, size = _share_claims(read_claims) if read_claims else (_NO_CLAIMS, 0)
         scopes, of_scopes = _SHARED.share(token.scopes, token.scopes, size_of(token.scopes))
         audience, of_audience = _SHARED.share(token.audience, token.audience, size_of(token.audience))
         issuer, of_issuer = _share_text(token.issuer)
@@ -68,7 +68,7 @@ class Retention:
         size += of_scopes + of_audience + of_issuer + of_client
         if token.subject is not None:
             size += size_of(token.subject)
-        if token.size == size and kept.keys() == token.claims.keys() and scopes is token.scopes:
+        if token.size == size and read_claims.keys() == token.claims.keys() and scopes is token.scopes:
             return token
         return ActiveToken(
             scopes=scopes,

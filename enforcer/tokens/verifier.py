@@ -309,8 +309,8 @@ class CacheControl:
         """The number of entries evicted, by reason."""
         return self._cache.evictions
 
-    def purge(self, what: str, value: str) -> Iterable[int]:
+    def purge(self, kind: str, value: str) -> Iterable[int]:
         """Remove the entries of a `token`, `subject` or `client_id` in bounded steps; yields their numbers."""
-        if what == "token":
+        if kind == "token":
             return [verifier.purge(value.encode("utf-8", "surrogatepass")) for verifier in self._verifiers]
-        return self._cache.purge(**{what: value})
+        return self._cache.purge(**{kind: value})

@@ -31,7 +31,7 @@ def rewrite_head(data: bytes) -> bytes | None:
     if match.group() != ends * 2 or head.count(b"\n") > _MAX_LINES:
         return None
     status, *lines = head.split(ends)
-    kept, lengths, coded = [status], set[bytes](), False
+    repaired, lengths, coded = [status], set[bytes](), False
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not TOKEN.fullmatch(name):
@@ -40,14 +40,14 @@ def rewrite_head(data: bytes) -> bytes | None:
         if folded == b"content-length":
             lengths.update(part.strip(OWS) for part in value.split(b","))
         elif folded != b"transfer-encoding":
-            kept.append(line)
+            repaired.append(line)
         elif value.strip(OWS).lower() != b"identity":
             coded = True
-            kept.append(line)
-    if len(lengths) > 1 or (lengths and coded) or b"\r" in b"".join(kept) or b"\n" in b"".join(kept):
+            repaired.append(line)
+    if len(lengths) > 1 or (lengths and coded) or b"\r" in b"".join(repaired) or b"\n" in b"".join(repaired):
         return None
     for length in lengths:
         if not _DIGITS.fullmatch(length):
             return None
-        kept.append(b"Content-Length: " + length)
-    return b"\r\n".join([*kept, b"", rest])
+        repaired.append(b"Content-Length: " + length)
+    return b"\r\n".join([*repaired, b"", rest])

@@ -106,11 +106,11 @@ def written_out(text: str, new: Any, sequence: Sequence[Change], offset: int) ->
             continue
         anchor = anchors[entry.node.value]
         is_value = _KEY not in entry.path and _KEY not in anchor
-        if is_value and _at(new, _moved(entry.path, sequence)) != _at(new, _moved(anchor, sequence)):
+        if is_value and _member(new, _moved(entry.path, sequence)) != _member(new, _moved(anchor, sequence)):
             differing.append(entry)
     for entry in reversed(differing):
         begin, end = entry.node.start_mark.index, entry.node.end_mark.index
-        text = _written_out(text, begin, end, _at(value, entry.path), entry.column, offset)
+        text = _written_out(text, begin, end, _member(value, entry.path), entry.column, offset)
     return text
 
 
@@ -167,7 +167,7 @@ def restored(text: str, old: Any) -> str:
         anchor = anchors.get(match[1]) if match is not None else None
         if match is None or anchor is None:
             continue
-        if _at(value, path) == _at(value, anchor) and _at(old, path) != _at(old, anchor):
+        if _member(value, path) == _member(value, anchor) and _member(old, path) != _member(old, anchor):
             changes.append((match, node, is_block))
     for match, node, is_block in reversed(changes):
         if is_block:
@@ -213,7 +213,7 @@ def _last(node: Node) -> Node:
     return node
 
 
-def _at(value: Any, path: Path) -> Any:
+def _member(value: Any, path: Path) -> Any:
     for step in path:
         try:
             value = value[step]

@@ -370,8 +370,8 @@ def test_a_name_with_an_encoded_slash_that_another_rule_may_match_is_a_finding()
     assert findings({**user, "encoded": ["slash"]}, rest, code="encoded_in_part") == [
         ("encoded_in_part", 0, f"{where} {other} that app keeps it, too, add encoded: [slash] there")
     ]
-    kept = [{**rule, "encoded": ["slash"]} for rule in (user, rest)]
-    for rules in (kept, [user], [user, {"path": "/users/**", "methods": ["POST"], "scopes": ["a"]}]):
+    with_slash = [{**rule, "encoded": ["slash"]} for rule in (user, rest)]
+    for rules in (with_slash, [user], [user, {"path": "/users/**", "methods": ["POST"], "scopes": ["a"]}]):
         assert [code for code, _, _ in findings(*rules) if code in ("refused_between", "encoded_in_part")] == []
 
 

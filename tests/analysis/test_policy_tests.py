@@ -102,7 +102,7 @@ def test_a_failure_has_the_explanation() -> None:
 def test_the_status_of_an_allowed_request_is_none() -> None:
     """The app's status is not known."""
     (outcome,) = outcomes({"request": "GET /health", "expect": "deny", "status": 401})
-    assert [(difference.what, difference.expected, difference.got) for difference in outcome.differences] == [
+    assert [(difference.member, difference.expected, difference.got) for difference in outcome.differences] == [
         ("decision", "deny", "allow"),
         ("status", "401", "none"),
     ]
@@ -180,7 +180,7 @@ def test_a_denial_in_report_mode_is_would_deny() -> None:
         {"name": "4", "request": "GET /a", "token": {"scope": "read"}, "expect": "allow"},
     ]
     results = run(_CASES.validate_python({"tests": tests}), reporting, NOW, REFUSALS)
-    assert [[(difference.what, difference.got) for difference in outcome.differences] for outcome in results] == [
+    assert [[(difference.member, difference.got) for difference in outcome.differences] for outcome in results] == [
         [],
         [],
         [("decision", "would_deny")],

@@ -145,7 +145,7 @@ def test_an_outage_is_503_with_retry_after(name: str) -> None:
 
     async def script() -> None:
         bed = Bed(name)
-        bed.plane.worth = fail
+        bed.plane.introspect = fail
         outcome = await bed.ask(b"GET", b"/api/x", [TOKEN])
         assert status(outcome) == 503
         assert int(dict(parse_fields(outcome.answered))[b"Retry-After"]) > 0

@@ -103,9 +103,9 @@ def test_a_closed_port_is_the_last_finding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dead", "found"), [("127.0.0.2", "connection refused"), ("127.0.0.3", "no response within 0.5 s")]
+    ("dead", "details"), [("127.0.0.2", "connection refused"), ("127.0.0.3", "no response within 0.5 s")]
 )
-def test_each_address_of_a_name_is_tried_and_a_dead_one_named(dead: str, found: str) -> None:
+def test_each_address_of_a_name_is_tried_and_a_dead_one_named(dead: str, details: str) -> None:
     """It is a warning, because connections use the others; without another one the step fails."""
 
     async def probe(*addresses: str) -> list[Finding]:
@@ -120,7 +120,7 @@ def test_each_address_of_a_name_is_tried_and_a_dead_one_named(dead: str, found: 
         (wrong,) = asyncio.run(probe(dead))
     assert (accepting.verdict, warned.verdict, wrong.verdict) == (Verdict.RIGHT, Verdict.WARNING, Verdict.WRONG)
     assert accepting.found.startswith(f"127.0.0.1:{server.port} connects in ")
-    assert warned.found == wrong.found == f"{dead}:{server.port}: {found}"
+    assert warned.found == wrong.found == f"{dead}:{server.port}: {details}"
     assert "250 ms" in warned.advice
 
 

@@ -128,8 +128,8 @@ class DataPlane:
     `worth` returns the introspection response for a token; `changes` are sections of the configuration.
     """
 
-    def __init__(self, worth: Callable[[str], Mapping[str, Any]] | None = None, **changes: Any) -> None:
-        self.worth = worth or _worth
+    def __init__(self, introspect: Callable[[str], Mapping[str, Any]] | None = None, **changes: Any) -> None:
+        self.introspect = introspect or _introspect
         self._loop = loop = asyncio.get_running_loop()
         loop.create_connection = self._connect  # type: ignore[method-assign,assignment]
         loop.set_exception_handler(lambda _, context: self._faults.append(repr(context.get("exception") or context)))
@@ -322,10 +322,10 @@ class _Authorization(_Server):
             form = parse_qs(self._body.decode(), strict_parsing=True, keep_blank_values=True)
             if form.keys() != {"token", "token_type_hint"} or len(form["token"]) != 1:
                 self.plane._faults.append(f"the introspection has other parameters than it should: {self._body!r}")
-            self.end(response(json.dumps(self.plane.worth(form["token"][0])).encode()))
+            self.end(response(json.dumps(self.plane.introspect(form["token"][0])).encode()))
 
 
-def _worth(token: str) -> Mapping[str, Any]:
+def _introspect(token: str) -> Mapping[str, Any]:
     claims = CLAIMS.get(token.partition("~")[0])
     return {"active": False} if claims is None else {"active": True, **claims}
 

@@ -36,8 +36,8 @@ class Memory:
     def __init__(self) -> None:
         self.purged: list[tuple[str, str]] = []
 
-    def purge(self, what: str, value: str) -> list[int]:
-        self.purged.append((what, value))
+    def purge(self, kind: str, value: str) -> list[int]:
+        self.purged.append((kind, value))
         return [1, 0, 1]
 
 

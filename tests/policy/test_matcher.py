@@ -364,7 +364,7 @@ def test_the_matcher_agrees_with_a_comparison_of_every_rule(
         expected = most_specific(rules, segments, method, host)
         assert forward.find(path, method.encode(), host.encode()) == expected
         assert backward.find(path, method.encode(), host.encode()) == expected
-        by_method = forward.at(path, host.encode())
+        by_method = forward.matches(path, host.encode())
         assert (None if by_method is None else choose(by_method, method.encode())) == expected
 
 

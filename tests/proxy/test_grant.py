@@ -36,12 +36,12 @@ def run(*requests: tuple[str, ...]) -> tuple[list[tuple[int, bool]], int]:
     """Return the status of each request, and whether it was forwarded; and the number of introspection requests."""
     asked: list[str] = []
 
-    def worth(token: str) -> Mapping[str, Any]:
+    def introspect(token: str) -> Mapping[str, Any]:
         asked.append(token)
         return {"active": True, "scope": "read", "exp": time.time() + 900}
 
     async def exchange() -> list[tuple[int, bool]]:
-        plane = DataPlane(worth, rules=RULES)
+        plane = DataPlane(introspect, rules=RULES)
         results = []
         try:
             for line, *fields in requests:

@@ -73,7 +73,7 @@ class Bed:
             TrustedIssuer(self._verifier(name, source), domain, **terms.get(name, {}))
             for name, source, domain in zip("ab", (self.a, self.b), domains, strict=True)
         ]
-        self.several = MultiIssuerVerifier(trusted, in_order=in_order, clock=lambda: self.now)
+        self.verifier = MultiIssuerVerifier(trusted, in_order=in_order, clock=lambda: self.now)
 
     def _verifier(self, name: str, source: FakeSource) -> CachingVerifier:
         return CachingVerifier(
@@ -95,7 +95,7 @@ class Bed:
 
     def begin(self, token: bytes, demand: LookupOptions = LookupOptions()) -> FakeListener:  # noqa: B008
         client = FakeListener(show)
-        outcome = self.several.verify(token, self.now, client, demand)
+        outcome = self.verifier.verify(token, self.now, client, demand)
         assert client.outcomes == []
         if outcome is not None:
             client.on_verification(outcome)
@@ -121,7 +121,7 @@ def test_the_reason_of_a_rejection_is_kept() -> None:
     bed = Bed()
     bed.a.results[OF_A] = RejectedToken(JwtFault.SIGNATURE)
     for token, fault in ((OF_A, JwtFault.SIGNATURE), (OF_NOBODY, JwtFault.ISSUER)):
-        outcome = bed.several.verify(token, START, FakeListener(show), LookupOptions())
+        outcome = bed.verifier.verify(token, START, FakeListener(show), LookupOptions())
         assert isinstance(outcome, CacheEntry)
         assert isinstance(outcome.result, RejectedToken)
         assert outcome.result.fault is fault
@@ -230,7 +230,7 @@ def test_caches_of_servers_are_separate() -> None:
     """A result of one server is never used for another."""
     bed = Bed()
     bed.a.tokens[b"same"], bed.b.tokens[b"same"] = {"sub": "ann"}, {"sub": "bob"}
-    first, second = bed.several._issuers
+    first, second = bed.verifier._issuers
     reverse = MultiIssuerVerifier((second, first), in_order=False, clock=lambda: bed.now)
     assert bed.look(b"same") == "ann"
     # The server that called it active is asked; a rule that accepts only the other server asks that server.
@@ -280,8 +280,8 @@ def test_a_cached_jwt_is_not_parsed_again() -> None:
     bed.b.tokens[token] = {"sub": "bob", "iss": B}
     assert bed.look(token) == "bob"
     none = IssuerScope(C)
-    trusted = [replace(issuer, scope=none) for issuer in bed.several._issuers]
-    bed.several = MultiIssuerVerifier(trusted, in_order=False, clock=lambda: bed.now)
+    trusted = [replace(issuer, scope=none) for issuer in bed.verifier._issuers]
+    bed.verifier = MultiIssuerVerifier(trusted, in_order=False, clock=lambda: bed.now)
     assert bed.look(token) == "bob"
     assert bed.look(jwt(A)) == 401
     assert bed.saw == (0, 1)
@@ -293,7 +293,7 @@ def test_a_result_holds_for_rules_that_accept_its_server() -> None:
     If several servers may have issued the token, the rule must accept all of them.
     """
     bed = Bed()
-    both = bed.several
+    both = bed.verifier
     first_issuer, other = (trusted.verifier for trusted in both._issuers)
     of_a = read_claims({"active": True, "iss": A})
     assert isinstance(of_a, ActiveToken)
@@ -306,21 +306,21 @@ def test_a_result_holds_for_rules_that_accept_its_server() -> None:
 def test_a_result_no_longer_holds_if_the_audience_changes() -> None:
     """A reload may narrow a server's audience; the audience of another server does not matter."""
     bed = Bed(b={"audience": frozenset({"for b"})})
-    first_issuer, other = (trusted.verifier for trusted in bed.several._issuers)
+    first_issuer, other = (trusted.verifier for trusted in bed.verifier._issuers)
     of_a = read_claims({"active": True, "iss": A, "aud": "for a"})
     of_b = read_claims({"active": True, "iss": B, "aud": "for a"})
     assert isinstance(of_a, ActiveToken)
     assert isinstance(of_b, ActiveToken)
-    assert bed.several.takes(of_a, first_issuer)
-    assert bed.several.takes(of_a, bed.several)
-    assert not bed.several.takes(of_b, other)
-    assert not bed.several.takes(of_b, bed.several)
+    assert bed.verifier.takes(of_a, first_issuer)
+    assert bed.verifier.takes(of_a, bed.verifier)
+    assert not bed.verifier.takes(of_b, other)
+    assert not bed.verifier.takes(of_b, bed.verifier)
 
 
 def test_results_do_not_depend_on_the_cache_entries_of_other_rules() -> None:
     """Without order, a token goes only to the first server, whatever is cached."""
     bed = Bed()
-    second = bed.several._issuers[1].verifier
+    second = bed.verifier._issuers[1].verifier
     entry = second.verify(b"bob", bed.now, FakeListener(show), LookupOptions())
     assert isinstance(entry, CacheEntry)
     assert entry.identity == b"bob"
@@ -425,6 +425,6 @@ def test_close_and_circuit_state_are_passed_through() -> None:
 def test_the_servers_for_a_token_are_chosen_before_any_request(token: bytes, in_order: bool, chosen: str) -> None:
     """`choose` is pure: it sends no request and does not read the cache."""
     bed = Bed()
-    issuers = bed.several._issuers
+    issuers = bed.verifier._issuers
     assert list(choose(token, issuers, in_order=in_order)) == [issuers["ab".index(name)] for name in chosen]
     assert bed.saw == (0, 0)

@@ -11,7 +11,7 @@ ALICE = read_claims({"sub": "alice", "client_id": "web"})
 
 
 @pytest.mark.parametrize(
-    ("what", "value", "covered"),
+    ("kind", "value", "covered"),
     [
         ("token", "abc", True),
         ("token", "Bearer abc", False),
@@ -23,10 +23,10 @@ ALICE = read_claims({"sub": "alice", "client_id": "web"})
     ],
 )
 @pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"DPoP"])
-def test_a_purge_covers_a_token_by_its_value_or_its_claims(what: str, value: str, covered: bool, scheme: bytes) -> None:
+def test_a_purge_covers_a_token_by_its_value_or_its_claims(kind: str, value: str, covered: bool, scheme: bytes) -> None:
     """In whichever scheme and spelling the token was sent."""
     for credentials in (scheme + b" abc", scheme + b"  abc \t", b"\t" + scheme + b" abc"):
-        assert Purge(what, value).covers(ALICE, credentials) is covered
+        assert Purge(kind, value).covers(ALICE, credentials) is covered
 
 
 def test_a_purge_covers_no_request_without_a_token() -> None:

@@ -62,8 +62,8 @@ def test_a_claim_keeps_its_type(value: object) -> None:
     """Rules tell 1 from true: equal tokens share only text."""
     for other in (1, True, 1.0, "1"):
         reduce(level=other)
-    kept = reduce(level=value).claims.get("level")
-    assert (kept, type(kept)) == (value, type(value))
+    level = reduce(level=value).claims.get("level")
+    assert (level, type(level)) == (value, type(value))
 
 
 def test_what_many_tokens_have_in_common_is_held_once() -> None:

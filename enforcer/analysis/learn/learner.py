@@ -74,11 +74,13 @@ class Learner:
         self._decisions += 1
         method, segments = _method(record), _segments(record.path)
         if record.status in _NOT_FOUND:
-            self._not_found.at(segments).record(("", method), MethodUse(1))
+            self._not_found.record_of(segments).record(("", method), MethodUse(1))
         elif record.scopes is None:
-            self._without_token.at(segments).record(("", method), MethodUse(1))
+            self._without_token.record_of(segments).record(("", method), MethodUse(1))
         else:
-            self._good.at(segments).record((self._host(record.host), method), _use(record, record.scopes, segments))
+            self._good.record_of(segments).record(
+                (self._host(record.host), method), _use(record, record.scopes, segments)
+            )
 
     def propose(self) -> str:
         """Return the proposed rules as YAML, with comments for the person who reviews them.
@@ -119,7 +121,7 @@ class Learner:
         delimiters = kept_delimiters(record.path, segments)
         if delimiters:
             use = MethodUse(1, delimiters=Counter([delimiters]))
-            self._encoded.at(segments).record(("", _method(record)), use)
+            self._encoded.record_of(segments).record(("", _method(record)), use)
         else:
             _count(self._ambiguous, record.path)
 
@@ -159,7 +161,7 @@ def _without_rule(
     paths = dict.fromkeys(template for rule in rules for template in rule.templates)
     matcher = Matcher((RequestPattern(Path.parse(path), (), None), path) for path in paths)
     for template, use in templates:
-        if matcher.at(Path.parse(template).sample(b"0"), b"") is None:
+        if matcher.matches(Path.parse(template).sample(b"0"), b"") is None:
             yield template, use
 
 

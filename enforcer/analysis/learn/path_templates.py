@@ -266,7 +266,7 @@ class PathTemplates(Generic[U]):
         self._varies = VARIES
         self._made = 0
 
-    def at(self, segments: Sequence[bytes]) -> U:
+    def record_of(self, segments: Sequence[bytes]) -> U:
         """Return the record of a path's template. Update it at once, because a later merge may drop it."""
         node = self._root
         for segment in segments:
@@ -288,7 +288,7 @@ class PathTemplates(Generic[U]):
             self._varies //= 2
             self._root.shrink(self._varies)
             self._made = self._root.size()
-        return self.at(segments)
+        return self.record_of(segments)
 
     def __iter__(self) -> Iterator[tuple[str, U]]:
         """Yield path templates and their records, sorted by template."""

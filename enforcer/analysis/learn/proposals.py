@@ -167,12 +167,12 @@ def _parts(uses: Sequence[_PathUse]) -> str:
     return f" ({', '.join(f'{name} {count}' for name, count in counts[:_FEW])}{more})"
 
 
-def _named(names: set[str], what: str) -> str:
+def _named(names: set[str], noun: str) -> str:
     if len(names) > _FEW:
-        return f"{MANY} {what}s or more" if len(names) >= MANY else f"{len(names)} {what}s"
-    return f"{what}{'' if len(names) == 1 else 's'} {', '.join(sorted(names))}"
+        return f"{MANY} {noun}s or more" if len(names) >= MANY else f"{len(names)} {noun}s"
+    return f"{noun}{'' if len(names) == 1 else 's'} {', '.join(sorted(names))}"
 
 
-def number(count: int, what: str) -> str:
+def number(count: int, noun: str) -> str:
     """Return a count with its noun."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -133,9 +133,9 @@ def _about(root: Node) -> _Document:
     version = members.get("openapi", members.get("swagger"))
     old = "openapi" not in members and str(version) == "2.0"
     if not old and ("swagger" in members or not isinstance(version, str) or not _OPENAPI.fullmatch(version)):
-        found = f"version {version}" if isinstance(version, str | int | float) else show(version)
-        found = "both openapi and swagger" if "openapi" in members and "swagger" in members else found
-        raise OpenAPIError(Cause.SHAPE, f"not OpenAPI 2.0, 3.0, 3.1 or 3.2: found {found}")
+        version_text = f"version {version}" if isinstance(version, str | int | float) else show(version)
+        version_text = "both openapi and swagger" if "openapi" in members and "swagger" in members else version_text
+        raise OpenAPIError(Cause.SHAPE, f"not OpenAPI 2.0, 3.0, 3.1 or 3.2: found {version_text}")
     if root.child("paths").value is None:
         raise OpenAPIError(Cause.SHAPE, "the document has no paths")
     if old:

@@ -93,7 +93,7 @@ _BY: Final = "enforcer-inject"
 @click.option("--all-or-nothing", is_flag=True, help="Write nothing if a workload is refused.")
 @click.option("--strict", is_flag=True, help="Treat warnings as refusals, and write nothing if there are any.")
 def command(
-    stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **given: Any
+    stdin: str | None, filenames: Sequence[str], recursive: bool, form: str | None, quiet: bool, **arguments: Any
 ) -> None:
     """Put the enforcer beside the app in each workload of the manifests, and write the manifests to standard output.
 
@@ -116,26 +116,26 @@ def command(
       helm install app ./app --post-renderer enforcer --post-renderer-args inject --post-renderer-args -
     """
     stream = Stream(read_inputs(stdin, filenames, recursive))
-    options, warnings = _options(given, stream.function_config())
+    options, warnings = _options(arguments, stream.function_config())
     if options.settings.app_env or options.settings.app_args:
         _check_loopback(stream.objects, options.settings)
-    run = check_all if given["check"] else prepare_all if given["prepare"] else inject_all
+    run = check_all if arguments["check"] else prepare_all if arguments["prepare"] else inject_all
     outcome = run(stream.objects, options)
     if not any(map(workload_of, stream.objects)):
-        result = Result.MISSING if given["check"] else Result.WARNING
+        result = Result.MISSING if arguments["check"] else Result.WARNING
         inputs = ["standard input" if name == "-" else name for name in (*filenames, *([stdin] if stdin else []))]
         lines = [Line(name, result, f"no workload in {name}") for name in inputs]
         outcome = replace(outcome, report=(*lines, *outcome.report))
-    lines = [Line(str(given["policy"]), Result.WARNING, str(warning)) for warning in warnings]
+    lines = [Line(str(arguments["policy"]), Result.WARNING, str(warning)) for warning in warnings]
     if form == "patch":
         # A kustomization's patches cannot add objects.
         text = "the patches do not contain it: add it to the resources of the kustomization (from -o yaml)"
         lines += [Line(called(obj), Result.WARNING, text, identity(obj)[1]) for _, obj in outcome.added]
     outcome = replace(outcome, report=(*outcome.report, *lines))
-    strict = given["strict"] and outcome.has(Result.WARNING)
+    strict = arguments["strict"] and outcome.has(Result.WARNING)
     refused = strict or outcome.has(Result.REFUSED)
-    withheld = strict or (refused and (given["strict"] or given["all_or_nothing"]))
-    if not withheld and not given["check"]:
+    withheld = strict or (refused and (arguments["strict"] or arguments["all_or_nothing"]))
+    if not withheld and not arguments["check"]:
         write(stream, outcome, form)
     report(outcome, quiet)
     sys.exit(REFUSED if refused else MISSING if outcome.has(Result.MISSING) else 0)
@@ -150,49 +150,53 @@ def _check_loopback(objects: Sequence[Object], settings: Settings) -> None:
         raise SettingsError([f"--app-env and --app-arg are for --mode loopback; the mode is {settings.mode}"])
 
 
-def _options(given: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
+def _options(arguments: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Options, Sequence[Problem]]:
     """Return the run's options and warnings about the policy; raises SettingsError and ConfigError."""
     package = version("token-enforcer")
-    settings = with_values(default_settings(package), dict(given["values"]))
+    settings = with_values(default_settings(package), dict(arguments["values"]))
     # The keys of a KRM function's configuration are the names of the annotations.
     settings = with_annotations(settings, {f"{names.PREFIX}{name}": value for name, value in config.items()})
-    options = {name: value for name in OPTIONS if (value := given[name.replace("-", "_")]) is not None}
+    options = {name: value for name in OPTIONS if (value := arguments[name.replace("-", "_")]) is not None}
     settings = with_options(settings, options)
     settings = replace(
         settings,
-        network_policy=given["network_policy"],
-        app_env=dict(given["app_env"]),
-        app_args=given["app_arg"],
-        scrape_passthrough=given["scrape"] == "passthrough",
+        network_policy=arguments["network_policy"],
+        app_env=dict(arguments["app_env"]),
+        app_args=arguments["app_arg"],
+        scrape_passthrough=arguments["scrape"] == "passthrough",
     )
     policy = None
     warnings: Sequence[Problem] = ()
-    if given["policy"] is not None:
-        policy, settings, warnings = read_policy(given["policy"], settings)
+    if arguments["policy"] is not None:
+        policy, settings, warnings = read_policy(arguments["policy"], settings)
     wanted = Options(
         settings=settings,
-        version=given["kube_version"],
+        version=arguments["kube_version"],
         package=package,
         by=_BY,
         policy=policy,
-        force_service=given["force_service"],
-        fix_hpa=given["fix_hpa"],
-        selector=given["selector"] or {},
-        skipped_kinds=frozenset(kind.lower() for kind in given["skipped"]),
-        explicit=_explicit(given, [*config, *options]),
+        force_service=arguments["force_service"],
+        fix_hpa=arguments["fix_hpa"],
+        selector=arguments["selector"] or {},
+        skipped_kinds=frozenset(kind.lower() for kind in arguments["skipped"]),
+        explicit=_explicit(arguments, [*config, *options]),
     )
     return wanted, warnings
 
 
-def _explicit(given: Mapping[str, Any], others: Sequence[str]) -> frozenset[str]:
+def _explicit(arguments: Mapping[str, Any], others: Sequence[str]) -> frozenset[str]:
     """Return the names of the options that were given, so that those of a former injection do not apply."""
     switches = {
-        "network-policy": given["network_policy"] is not None,
-        "app-env": given["app_env"],
-        "app-arg": given["app_arg"],
-        "scrape": given["scrape"] is not None,
+        "network-policy": arguments["network_policy"] is not None,
+        "app-env": arguments["app_env"],
+        "app-arg": arguments["app_arg"],
+        "scrape": arguments["scrape"] is not None,
         # The policy's upstream.url says it.
-        "upstreamScheme": given["policy"] is not None,
+        "upstreamScheme": arguments["policy"] is not None,
     }
-    named = [*(key for key, _ in given["values"]), *others, *(name for name, is_given in switches.items() if is_given)]
+    named = [
+        *(key for key, _ in arguments["values"]),
+        *others,
+        *(name for name, is_given in switches.items() if is_given),
+    ]
     return frozenset(NAMES.get(name, name) for name in named)

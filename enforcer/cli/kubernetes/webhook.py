@@ -172,9 +172,9 @@ def _namespace(account: Path) -> str:
 
 def settings_of(options: Mapping[str, Any], values: Sequence[tuple[str, str]]) -> Settings:
     """Return the default settings of sidecars, from options and `--set` values; raises UsageError."""
-    given = {name: value for name in OPTIONS if (value := options.get(name.replace("-", "_"))) is not None}
+    overrides = {name: value for name in OPTIONS if (value := options.get(name.replace("-", "_"))) is not None}
     try:
         settings = with_values(Settings(image=f"{names.IMAGE}:{version('token-enforcer')}"), dict(values))
-        return with_options(settings, given)
+        return with_options(settings, overrides)
     except SettingsError as error:
         raise click.UsageError(str(error)) from None

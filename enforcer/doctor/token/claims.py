@@ -112,17 +112,17 @@ def _left_out(value: Any, scopes: frozenset[str]) -> int:
 
 def _with_scopes(members: Mapping[str, Any], missing: frozenset[str]) -> list[str]:
     """Return the names of claims that have some of the missing scopes, as `scope_claims` would name them."""
-    found = []
+    claim_names = []
     for keys in _paths(members, _MAX_NESTING):
         name = ".".join(keys)
         if any("." in key or "/" in key or "~" in key for key in keys):
             name = "".join(f"/{key.replace('~', '~0').replace('/', '~1')}" for key in keys)
         try:
             if not ScopeClaims((name,)).read(members).isdisjoint(missing):
-                found.append(name)
+                claim_names.append(name)
         except ValueError:
             continue
-    return found
+    return claim_names
 
 
 def _paths(members: Mapping[str, Any], depth: int) -> Iterator[tuple[str, ...]]:
@@ -200,10 +200,10 @@ def _expiry(token: TokenMembers) -> Iterator[Finding]:
         else:
             yield right("exp", "absent: the token is valid as long as the server reports it as active")
     elif expires <= token.now:
-        details = f"expired {_span(token.now - expires)} ago{_at(expires)}"
+        details = f"expired {_span(token.now - expires)} ago{_in_words(expires)}"
         yield wrong("exp", details, "get a new token; if this one is new, compare the clocks of both machines")
     else:
-        yield right("exp", f"expires in {_span(expires - token.now)}{_at(expires)}")
+        yield right("exp", f"expires in {_span(expires - token.now)}{_in_words(expires)}")
 
 
 def _begin(token: TokenMembers) -> Iterator[Finding]:
@@ -214,7 +214,9 @@ def _begin(token: TokenMembers) -> Iterator[Finding]:
             yield begins
         elif begins is not None:
             ahead = begins - token.now
-            details = f"in {_span(ahead)}{_at(begins)}" if ahead > 0 else f"{_span(-ahead)} ago{_at(begins)}"
+            details = (
+                f"in {_span(ahead)}{_in_words(begins)}" if ahead > 0 else f"{_span(-ahead)} ago{_in_words(begins)}"
+            )
             if token.signed and ahead > skew:
                 text = f"{details}: more than jwt.clock_skew ({skew:g} s) ahead of our clock"
                 yield wrong(name, text, f"{_CLOCKS}, or raise jwt.clock_skew")
@@ -244,7 +246,7 @@ def _span(seconds: float) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
-def _at(date: float) -> str:
+def _in_words(date: float) -> str:
     return f" ({datetime.fromtimestamp(date, UTC):%Y-%m-%d %H:%M:%S} UTC)" if date >= 0 else ""
 
 

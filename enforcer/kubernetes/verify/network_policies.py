@@ -26,8 +26,8 @@ class Admitted:
     peer: Object | None
 
     def __str__(self) -> str:
-        who = "every client" if self.peer is None else describe(self.peer)
-        return f"networkpolicy/{self.policy} admits {who}"
+        clients = "every client" if self.peer is None else describe(self.peer)
+        return f"networkpolicy/{self.policy} admits {clients}"
 
 
 def is_network_policy(obj: Object) -> bool:

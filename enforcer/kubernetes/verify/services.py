@@ -87,9 +87,9 @@ def routes(service: Object, spec: Object, oldest: Version) -> Iterator[Route]:
 def _resolve(entry: Object, spec: Object, protocol: str, native: bool) -> Endpoint | None:
     # 0 and "" count as not set; the default is the Service's own port.
     target: Any = entry.get("targetPort") or entry.get("port")
-    given = int(target) if isinstance(target, str) and target.isdecimal() else port_number(target)
-    if given is not None:
-        return Endpoint(protocol, given)
+    explicit = int(target) if isinstance(target, str) and target.isdecimal() else port_number(target)
+    if explicit is not None:
+        return Endpoint(protocol, explicit)
     sidecars = [container for container in items(spec, "initContainers") if is_native(container)] if native else []
     for container in (*items(spec, "containers"), *sidecars):
         for port in items(container, "ports"):

@@ -219,8 +219,8 @@ class _Verification:
         for container in (*items(self._spec, "containers"), *items(self._spec, "initContainers")):
             if container.get("name") == names.CONTAINER:
                 command = " ".join(map(str, command_line(container)[:3]))
-                what = f"image {container.get('image')}" + (f", command {command}" if command else "")
-                self._notes.append(f"its container {names.CONTAINER} is not recognized as the enforcer: {what}")
+                program = f"image {container.get('image')}" + (f", command {command}" if command else "")
+                self._notes.append(f"its container {names.CONTAINER} is not recognized as the enforcer: {program}")
         if self._workload.labels.get(names.INJECT) == "enabled" and self._workload.path:
             self._notes.append("only the webhook, if it is in force, adds an enforcer to its pods")
 

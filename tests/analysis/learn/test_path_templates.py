@@ -35,7 +35,7 @@ class Count:
 def templates(paths: Iterable[str]) -> dict[str, int]:
     places = PathTemplates(Count)
     for path in paths:
-        places.at(path[1:].encode().split(b"/")).count += 1
+        places.record_of(path[1:].encode().split(b"/")).count += 1
     return {path: use.count for path, use in places}
 
 
@@ -139,7 +139,7 @@ class Record:
 def generalized(requests: Mapping[str, Record]) -> list[str]:
     places = PathTemplates(Record)
     for path, record in requests.items():
-        places.at(path[1:].encode().split(b"/")).add(record)
+        places.record_of(path[1:].encode().split(b"/")).add(record)
     places.generalize()
     return [path for path, _ in places]
 

@@ -65,8 +65,8 @@ def test_requests_stand_out_by_a_scope_that_is_improbable_by_chance() -> None:
     rare, often = use("read admin"), use("read write")
     assert rare.stands_out(_sum(some, rare))
     assert not often.stands_out(_sum(some, often))
-    several = use(*["read write"] * 3, subjects=("x", "y", "z"))
-    assert several.stands_out(_sum(some, several))
+    three_subjects = use(*["read write"] * 3, subjects=("x", "y", "z"))
+    assert three_subjects.stands_out(_sum(some, three_subjects))
     varied = use(*(f"s{number}" for number in range(MANY + 1)))
     assert rare.stands_out(_sum(varied, rare))
 

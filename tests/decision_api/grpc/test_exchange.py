@@ -116,7 +116,7 @@ def test_an_outage_is_a_response_and_not_an_error_of_the_call() -> None:
 
     async def script() -> None:
         bed = Bed()
-        bed.plane.worth = lambda _: {"error": "server_error"}
+        bed.plane.introspect = lambda _: {"error": "server_error"}
         answer = await bed.ask(b"GET", b"/api/x", [TOKEN])
         assert (answer.status, int(dict(answer.fields)[b"retry-after"]) > 0) == (503, True)
         bed.plane.close()
@@ -143,8 +143,8 @@ def test_a_certificate_bound_token_needs_the_certificate_that_envoy_reports() ->
 
     async def script() -> None:
         der = b"certificate"
-        bed = Bed(lambda_worth=None) if False else Bed()
-        bed.plane.worth = lambda _: {"active": True, "scope": "read", "cnf": {"x5t#S256": sha256_base64url(der)}}
+        bed = Bed()
+        bed.plane.introspect = lambda _: {"active": True, "scope": "read", "cnf": {"x5t#S256": sha256_base64url(der)}}
         pem = b"-----BEGIN CERTIFICATE-----\n%b\n-----END CERTIFICATE-----\n" % b64encode(der)
         encoded = quote_from_bytes(pem).encode()
         assert (await bed.ask(b"GET", b"/api/x", [TOKEN], certificate=encoded)).status is None

@@ -23,15 +23,15 @@ def about(members: dict[str, Any], *, signed: bool = False, required: str = "rea
     return findings(TokenMembers(members, server, NOW, signed, frozenset(required.split())))
 
 
-def of(name: str, found: list[Finding]) -> Finding:
-    (finding,) = [finding for finding in found if finding.what == name]
+def of(name: str, findings: list[Finding]) -> Finding:
+    (finding,) = [finding for finding in findings if finding.what == name]
     return finding
 
 
 def test_each_claim_of_a_good_token_is_listed() -> None:
     """In the order of the documentation, with dates in words."""
-    found = about({**GOOD, "active": True, "token_type": "Bearer", "tenant": "acme", "jti": "1"})
-    assert [(finding.what, finding.found) for finding in found] == [
+    findings = about({**GOOD, "active": True, "token_type": "Bearer", "tenant": "acme", "jti": "1"})
+    assert [(finding.what, finding.found) for finding in findings] == [
         ("scope", "read, write, read as scopes"),
         ("sub", "read; not shown here"),
         ("client_id", "walker"),
@@ -39,7 +39,7 @@ def test_each_claim_of_a_good_token_is_listed() -> None:
         ("iat", "60 seconds ago (2023-11-14 22:12:20 UTC)"),
         ("other claims", "jti, tenant; as they are, for claims in rules"),
     ]
-    assert {finding.verdict for finding in found} == {Verdict.RIGHT}
+    assert {finding.verdict for finding in findings} == {Verdict.RIGHT}
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_a_claim_that_cannot_be_read_is_wrong(name: str, value: Any, details: st
     members = {**GOOD, name: value}
     if name == "azp":
         del members["client_id"]
-    found = about(members)
-    finding = of(name, found)
+    findings = about(members)
+    finding = of(name, findings)
     assert (finding.verdict, finding.found) == (Verdict.WRONG, details)
     assert finding.advice
-    assert [each.what for each in found if each.verdict is Verdict.WRONG] == [name]
+    assert [each.what for each in findings if each.verdict is Verdict.WRONG] == [name]
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_an_oddity_that_is_read_is_not_wrong(members: dict[str, Any]) -> None:
 
 def test_an_integer_as_subject_is_named_but_not_shown() -> None:
     """Neither is any other subject, or a value that is for rules."""
-    found = about({**GOOD, "sub": 20240077, "email": "alice@example.org"})
-    assert of("sub", found).found == "read; not shown here; an integer, read as its digits"
-    assert "20240077" not in repr(found)
-    assert "alice" not in repr(found)
+    findings = about({**GOOD, "sub": 20240077, "email": "alice@example.org"})
+    assert of("sub", findings).found == "read; not shown here; an integer, read as its digits"
+    assert "20240077" not in repr(findings)
+    assert "alice" not in repr(findings)
 
 
 def test_a_token_without_expiry_depends_on_its_form() -> None:
@@ -156,7 +156,7 @@ def test_scopes_that_are_not_read_are_reported() -> None:
 def test_long_lists_and_texts_are_cut_and_escaped() -> None:
     """They come from a server, and go to a terminal."""
     members = {**GOOD, "scope": " ".join(f"s{number:02}" for number in range(50)), "client_id": "\x1b[31m" + "x" * 500}
-    found = about(members, required="")
-    assert of("scope", found).found.startswith("s00, s01, s02, s03, s04, s05, s06, s07, s08, s09 and 40 more, ")
-    assert "\x1b" not in of("client_id", found).found
-    assert len(of("client_id", found).found) < 120
+    findings = about(members, required="")
+    assert of("scope", findings).found.startswith("s00, s01, s02, s03, s04, s05, s06, s07, s08, s09 and 40 more, ")
+    assert "\x1b" not in of("client_id", findings).found
+    assert len(of("client_id", findings).found) < 120

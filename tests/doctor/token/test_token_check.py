@@ -41,18 +41,18 @@ def examine(
     path = folder / "config.yaml"
     path.write_text(config("http://127.0.0.1:1", 1, authorization_servers=settings, rules=rules, **changes))
     loaded, document = load_with_document(path, {"SECRET": "s3cret"})
-    found = asyncio.run(check_token(loaded.config, loaded_policy(loaded, document).policy, token.encode()))
-    assert token not in repr(found)
-    assert "alice" not in repr(found)
-    return found
+    findings = asyncio.run(check_token(loaded.config, loaded_policy(loaded, document).policy, token.encode()))
+    assert token not in repr(findings)
+    assert "alice" not in repr(findings)
+    return findings
 
 
-def not_right(found: list[Finding]) -> list[tuple[str, str]]:
-    return [(finding.what, finding.found) for finding in found if finding.verdict is not Verdict.RIGHT]
+def not_right(findings: list[Finding]) -> list[tuple[str, str]]:
+    return [(finding.what, finding.found) for finding in findings if finding.verdict is not Verdict.RIGHT]
 
 
-def of(name: str, found: list[Finding]) -> Finding:
-    (finding,) = [finding for finding in found if finding.what == name]
+def of(name: str, findings: list[Finding]) -> Finding:
+    (finding,) = [finding for finding in findings if finding.what == name]
     return finding
 
 
@@ -66,18 +66,18 @@ def server(issuer: Issuer, **changes: Any) -> dict[str, Any]:
 def test_a_good_token_is_accepted(settings: dict[str, Any], issuer: Issuer, tmp_path: Path) -> None:
     """It is introspected once, in whatever way the settings say."""
     issuer.signs_responses = "signed_answers" in settings
-    found = examine(tmp_path, [server(issuer, **settings)])
-    assert not_right(found) == []
-    assert of("verification", found).found == "active: an opaque token, introspected at authorization server default"
-    assert of("rules", found).found == "its scopes meet 1 of 1 rule: readers"
+    findings = examine(tmp_path, [server(issuer, **settings)])
+    assert not_right(findings) == []
+    assert of("verification", findings).found == "active: an opaque token, introspected at authorization server default"
+    assert of("rules", findings).found == "its scopes meet 1 of 1 rule: readers"
     assert issuer.introspected_tokens == [TOKEN]
 
 
 def test_a_good_jwt_is_verified_with_keys_and_sent_nowhere(issuer: Issuer, tmp_path: Path) -> None:
     """The finding shows how it is signed."""
-    found = examine(tmp_path, [server(issuer, verify="jwt")], issuer.jwt(scope="read", aud="api", sub="alice"))
-    assert not_right(found) == []
-    assert of("verification", found).found == (
+    findings = examine(tmp_path, [server(issuer, verify="jwt")], issuer.jwt(scope="read", aud="api", sub="alice"))
+    assert not_right(findings) == []
+    assert of("verification", findings).found == (
         "active: a JWT (typ at+jwt, alg ES256, kid a), verified with the keys of authorization server default"
     )
     assert issuer.forms == []
@@ -85,17 +85,17 @@ def test_a_good_jwt_is_verified_with_keys_and_sent_nowhere(issuer: Issuer, tmp_p
 
 def test_an_inactive_token_is_wrong(issuer: Issuer, tmp_path: Path) -> None:
     """Some servers report the tokens of other clients so: the advice says it."""
-    found = examine(tmp_path, [server(issuer)], "unknown")
-    assert not_right(found) == [
+    findings = examine(tmp_path, [server(issuer)], "unknown")
+    assert not_right(findings) == [
         ("verification", "an opaque token, introspected: authorization server default reports it as inactive")
     ]
-    assert "tokens of other clients" in of("verification", found).advice
+    assert "tokens of other clients" in of("verification", findings).advice
 
 
 def test_an_expired_jwt_that_is_introspected_says_so(issuer: Issuer, tmp_path: Path) -> None:
     """Although the server says only that it is inactive."""
-    found = examine(tmp_path, [server(issuer)], issuer.jwt(exp=int(time.time()) - 7300))
-    assert of("exp", found).found.startswith("expired 2 hours ago")
+    findings = examine(tmp_path, [server(issuer)], issuer.jwt(exp=int(time.time()) - 7300))
+    assert of("exp", findings).found.startswith("expired 2 hours ago")
 
 
 def only_for_the_token(issuer: Issuer, reply: bytes | None) -> None:
@@ -166,12 +166,12 @@ def test_every_claim_that_cannot_be_read_is_named(signed: bool, issuer: Issuer, 
     """The enforcer answers with 503, and its log names only the first."""
     issuer.signs_responses = signed
     issuer.tokens[TOKEN] = {**CLAIMS, "sub": {"id": 7}, "exp": 1_700_000_000_000}
-    found = examine(tmp_path, [server(issuer, signed_answers=signed)])
-    assert not_right(found) == [
+    findings = examine(tmp_path, [server(issuer, signed_answers=signed)])
+    assert not_right(findings) == [
         (
             "verification",
             "authorization server default reports it as active, but its response cannot be used: exp is not a date"
-            if "exp" in of("verification", found).found
+            if "exp" in of("verification", findings).found
             else "authorization server default reports it as active, but its response cannot be used: "
             "sub is not a string",
         ),
@@ -210,9 +210,9 @@ def test_a_jwt_signed_with_another_key_is_rejected(issuer: Issuer, tmp_path: Pat
     """Its claims are shown nevertheless: it is the operator's own token."""
     token = issuer.jwt()
     issuer.key = key("ES256", 2)
-    found = examine(tmp_path, [server(issuer, verify="jwt")], token)
-    assert "(wrong_signature)" in of("verification", found).found
-    assert of("exp", found).verdict is Verdict.RIGHT
+    findings = examine(tmp_path, [server(issuer, verify="jwt")], token)
+    assert "(wrong_signature)" in of("verification", findings).found
+    assert of("exp", findings).verdict is Verdict.RIGHT
 
 
 def test_an_opaque_token_cannot_be_verified_with_keys(issuer: Issuer, tmp_path: Path) -> None:
@@ -226,8 +226,8 @@ def test_an_opaque_token_cannot_be_verified_with_keys(issuer: Issuer, tmp_path: 
 
 def test_a_jwt_of_an_unknown_issuer_is_sent_to_no_server(issuer: Issuer, tmp_path: Path) -> None:
     """The finding names its issuer, and the one that a typing error made of it."""
-    found = examine(tmp_path, [server(issuer)], issuer.jwt(iss=f"{issuer.url}/"))
-    assert not_right(found) == [
+    findings = examine(tmp_path, [server(issuer)], issuer.jwt(iss=f"{issuer.url}/"))
+    assert not_right(findings) == [
         ("verification", f"its iss is {issuer.url}/, the issuer of no server: it is sent to none")
     ]
     assert issuer.forms == []
@@ -263,13 +263,13 @@ def test_only_servers_that_a_request_would_ask_get_the_token(issuer: Issuer, tmp
     with running_issuer() as first, running_issuer() as unused:
         servers = [server(each, name=name) for each, name in ((first, "a"), (issuer, "b"), (unused, "c"))]
         rule = {**RULES[0], "authorization_server": ["a", "b", "c"]}
-        found = examine(tmp_path, servers, rules=[rule])
+        findings = examine(tmp_path, servers, rules=[rule])
         assert first.introspected_tokens == [TOKEN]
         assert issuer.introspected_tokens == []
-        assert [finding.verdict for finding in found] == [Verdict.WRONG, Verdict.RIGHT]
-        found = examine(tmp_path, servers, rules=[{**rule, "ask_in_order": True}])
-        assert not_right(found) == []
-        assert found[0].found == (
+        assert [finding.verdict for finding in findings] == [Verdict.WRONG, Verdict.RIGHT]
+        findings = examine(tmp_path, servers, rules=[{**rule, "ask_in_order": True}])
+        assert not_right(findings) == []
+        assert findings[0].found == (
             "an opaque token, introspected: authorization server a reports it as inactive; the next server is asked"
         )
         assert (issuer.introspected_tokens, unused.introspected_tokens) == ([TOKEN], [])
@@ -287,19 +287,19 @@ def test_rules_are_counted_by_the_scopes_that_they_require(issuer: Issuer, tmp_p
         {"name": "closed", "path": "/g", "nobody": True},
         {"name": "several paths", "paths": ["/h", "/i"], "scopes": ["read"]},
     ]
-    found = examine(tmp_path, [server(issuer)], rules=rules)
-    assert of("rules", found).found == "its scopes meet 3 of 6 rules: any, either, several paths"
-    assert of("claims", found).found == "rules have conditions on tenant, which the token does not have"
+    findings = examine(tmp_path, [server(issuer)], rules=rules)
+    assert of("rules", findings).found == "its scopes meet 3 of 6 rules: any, either, several paths"
+    assert of("claims", findings).found == "rules have conditions on tenant, which the token does not have"
 
 
 def test_a_token_that_no_rule_reads_is_still_verified(issuer: Issuer, tmp_path: Path) -> None:
     """By the first server, as for a request that matches no rule."""
-    found = examine(tmp_path, [server(issuer)], rules=[{"name": "open", "path": "/**", "public": True}])
-    assert not_right(found) == [("rules", "no rule accepts tokens of this server")]
+    findings = examine(tmp_path, [server(issuer)], rules=[{"name": "open", "path": "/**", "public": True}])
+    assert not_right(findings) == [("rules", "no rule accepts tokens of this server")]
 
 
 def test_a_token_larger_than_the_limit_is_wrong(issuer: Issuer, tmp_path: Path) -> None:
     """The enforcer refuses it before it asks anybody."""
     issuer.tokens["x" * 300] = CLAIMS
-    found = examine(tmp_path, [server(issuer)], "x" * 300, limits={"token": "200B"})
-    assert not_right(found) == [("size", "300 bytes, and limits.token is 200: requests with it are answered 431")]
+    findings = examine(tmp_path, [server(issuer)], "x" * 300, limits={"token": "200B"})
+    assert not_right(findings) == [("size", "300 bytes, and limits.token is 200: requests with it are answered 431")]

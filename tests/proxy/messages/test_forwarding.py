@@ -254,9 +254,9 @@ def test_whatever_a_token_claims_the_identity_is_whole_lines_of_ours(claims: dic
     """CVE-2020-7695 uvicorn: strangers write claims. One line for each that is there, under our name, in ASCII."""
     written = forwarding(identity={"X-A": "a", "X-B": "b", "X-C": "c"}).identity_fields(read_claims(claims))
     expected = [f"X-{name.upper()}".encode() for name in "abc" if claims.get(name) not in (None, [])]
-    found = re.findall(rb"([^:\r\n]+): ([ -~]*)\r\n", written)
-    assert [name for name, _ in found] == expected
-    assert b"".join(b"%b: %b\r\n" % field for field in found) == written
+    matches = re.findall(rb"([^:\r\n]+): ([ -~]*)\r\n", written)
+    assert [name for name, _ in matches] == expected
+    assert b"".join(b"%b: %b\r\n" % field for field in matches) == written
 
 
 TRUSTED = ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
@@ -396,7 +396,7 @@ def test_a_request_head_is_what_the_client_sent_and_what_is_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("options", "permitted"),
     [
         ([b"close"], [b"Host", b"Authorization", b"X-Foo", b"Cookie"]),
         ([b"x-foo"], [b"Host", b"Authorization", b"Cookie"]),
@@ -410,10 +410,12 @@ def test_a_request_head_is_what_the_client_sent_and_what_is_ours() -> None:
         ([b""], [b"Host", b"Authorization", b"X-Foo", b"Cookie"]),
     ],
 )
-def test_a_field_that_connection_lists_goes_unless_it_was_judged_by(options: list[bytes], kept: list[bytes]) -> None:
+def test_a_field_that_connection_lists_goes_unless_it_was_judged_by(
+    options: list[bytes], permitted: list[bytes]
+) -> None:
     """RFC 9110 §7.6.1; ours are set behind this and cannot be named away."""
     fields = lines((b"Host", b"a"), (b"Authorization", b"Bearer x"), (b"X-Foo", b"1"), (b"Cookie", b"2"))
-    assert names(without_listed(fields, parse_tokens(b",".join(options)) or ())) == kept
+    assert names(without_listed(fields, parse_tokens(b",".join(options)) or ())) == permitted
 
 
 def test_trailers_keep_what_may_stand_in_them() -> None:
@@ -427,8 +429,8 @@ def test_trailers_keep_what_may_stand_in_them() -> None:
         *((b"Content-Encoding", b"gzip"), (b"Content-Range", b"bytes 0-1/2"), (b"Cache-Control", b"no-store")),
         *((b"X-Original-URL", b"/admin"), (b"X_HTTP_METHOD_OVERRIDE", b"DELETE"), (b"Max-Forwards", b"0")),
     ]
-    kept = permitted_trailers(lines(*fields), KINDS, NOT_READ)
-    assert kept == lines(*fields[:4])
+    permitted = permitted_trailers(lines(*fields), KINDS, NOT_READ)
+    assert permitted == lines(*fields[:4])
     assert permitted_trailers(lines(*fields), KINDS, frozenset({b"x-checksum", b"grpc-status"})) == lines(*fields[:2])
 
 
@@ -444,11 +446,11 @@ def test_whatever_a_client_sends_the_app_finds_each_identity_field_once(sent: li
     ready = forwarding()
     chain = ready.forwarding_fields("203.0.113.7", "203.0.113.7", "http", b"a", {})
     request = parsed(request_head(permit(), b"GET", b"/", fields, chain, ready.identity_fields(answer), b""))
-    found = {
+    matches = {
         folded: [value for name, value in request.headers if name.translate(FOLD) == folded]
         for folded in (b"x-auth-subject", b"x-forwarded-for", b"forwarded")
     }
-    assert found == {b"x-auth-subject": [b"alice"], b"x-forwarded-for": [b"203.0.113.7"], b"forwarded": []}
+    assert matches == {b"x-auth-subject": [b"alice"], b"x-forwarded-for": [b"203.0.113.7"], b"forwarded": []}
     assert sent.count("Accept") == [name for name, _ in request.headers].count(b"accept")
 
 

@@ -233,7 +233,7 @@ def test_whatever_is_sent_a_request_that_stands_has_at_most_one_framing_line(fie
 
 
 @pytest.mark.parametrize(
-    ("fields", "kept"),
+    ("fields", "passed"),
     [
         ([(b"Connection", b"close"), (b"X-Foo", b"1")], [b"Host", b"X-Foo"]),
         ([(b"Connection", b"X-Foo"), (b"X-Foo", b"1"), (b"x-foo", b"2")], [b"Host"]),
@@ -242,10 +242,10 @@ def test_whatever_is_sent_a_request_that_stands_has_at_most_one_framing_line(fie
         ([(b"Connection", b"keep-alive"), (b"Keep-Alive", b"timeout=5"), (b"Proxy-Connection", b"x")], [b"Host"]),
     ],
 )
-def test_fields_of_one_hop_and_those_that_connection_lists_go(fields: list[Field], kept: list[bytes]) -> None:
+def test_fields_of_one_hop_and_those_that_connection_lists_go(fields: list[Field], passed: list[bytes]) -> None:
     """RFC 9110 §7.6.1."""
     request = read(HOST, *fields)
-    assert (status(request), names(request), request.framing) == (None, kept, b"")
+    assert (status(request), names(request), request.framing) == (None, passed, b"")
 
 
 @pytest.mark.parametrize("options", [[], [b"close, DPoP"]])

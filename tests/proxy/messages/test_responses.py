@@ -118,17 +118,17 @@ def test_every_reason_to_deny_has_an_answer() -> None:
 def test_each_reason_to_deny_has_its_status_and_challenge(reason: Reason) -> None:
     """RFC 6750 §3.1, RFC 9449 §7.1: what a client does next depends on it. A client told 401 throws its token away."""
     status, bearer, dpop = ANSWERS[reason]
-    found = answers(rule(scopes=("country.write", "country.read")))
-    assert (found.bearer[reason].status, challenges(found.bearer[reason])) == (status, bearer)
-    assert (found.dpop[reason].status, challenges(found.dpop[reason])) == (status, dpop)
+    rendered = answers(rule(scopes=("country.write", "country.read")))
+    assert (rendered.bearer[reason].status, challenges(rendered.bearer[reason])) == (status, bearer)
+    assert (rendered.dpop[reason].status, challenges(rendered.dpop[reason])) == (status, dpop)
 
 
 @pytest.mark.parametrize("reason", DENIALS)
 @pytest.mark.parametrize("denied", [None, rule(), rule(public=True), rule(client_ids=("a",))])
 def test_every_rule_has_an_answer_to_every_reason(denied: Rule | None, reason: Reason) -> None:
     """Whichever it comes to; 401 is never without a challenge (RFC 9110 §15.5.2)."""
-    found = answers(denied)
-    for refusal in (found.bearer[reason], found.dpop[reason]):
+    rendered = answers(denied)
+    for refusal in (rendered.bearer[reason], rendered.dpop[reason]):
         assert refusal.status == ANSWERS[reason][0]
         assert bool(challenges(refusal)) == bool(ANSWERS[reason][1])
 
@@ -137,23 +137,23 @@ def test_every_rule_has_an_answer_to_every_reason(denied: Rule | None, reason: R
 def test_where_dpop_is_offered_every_401_names_both_schemes(reason: Reason) -> None:
     """RFC 9449 §7.1, RFC 9110 §11.6.1: each in a field of its own, the one that came first."""
     status, bearer, dpop = ANSWERS[reason]
-    found = answers(rule(scopes=("country.write", "country.read")), offers_dpop=True)
+    rendered = answers(rule(scopes=("country.write", "country.read")), offers_dpop=True)
     if status != 401:
-        assert challenges(found.bearer[reason]) == bearer
+        assert challenges(rendered.bearer[reason]) == bearer
     elif reason is Reason.INSUFFICIENT_AUTHENTICATION:  # a bound token stays bound after another login
-        assert (challenges(found.bearer[reason]), challenges(found.dpop[reason])) == (bearer, dpop)
+        assert (challenges(rendered.bearer[reason]), challenges(rendered.dpop[reason])) == (bearer, dpop)
     elif reason is Reason.MISSING_TOKEN:
-        assert challenges(found.bearer[reason]) == ["Bearer", DPOP]
+        assert challenges(rendered.bearer[reason]) == ["Bearer", DPOP]
     else:
-        assert challenges(found.bearer[reason]) in ([*INVALID_TOKEN, DPOP], INVALID_PROOF)
-        assert challenges(found.dpop[reason]) == dpop
+        assert challenges(rendered.bearer[reason]) in ([*INVALID_TOKEN, DPOP], INVALID_PROOF)
+        assert challenges(rendered.dpop[reason]) == dpop
 
 
 def test_a_token_that_came_in_the_wrong_way_is_told_the_right_one() -> None:
     """A thief may read it too: it is in the documentation."""
-    found = answers(rule())
-    assert "DPoP scheme and a proof" in detail(found.bearer[Reason.WRONG_SCHEME])
-    assert "Bearer scheme" in detail(found.dpop[Reason.WRONG_SCHEME])
+    rendered = answers(rule())
+    assert "DPoP scheme and a proof" in detail(rendered.bearer[Reason.WRONG_SCHEME])
+    assert "Bearer scheme" in detail(rendered.dpop[Reason.WRONG_SCHEME])
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_a_token_that_came_in_the_wrong_way_is_told_the_right_one() -> None:
 def test_a_challenge_says_what_the_settings_ask_for(reason: Reason, expected: str | None) -> None:
     """Realm, needed scopes and metadata; a refusal without a challenge stays without."""
     settings = ChallengeSettings(realm="r", scope=True, resource_metadata=METADATA)
-    found = answers(rule(scopes=("b", "a")), settings).bearer[reason]
-    assert challenges(found) == ([] if expected is None else [expected])
+    rendered = answers(rule(scopes=("b", "a")), settings).bearer[reason]
+    assert challenges(rendered) == ([] if expected is None else [expected])
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_step_up_challenge_names_what_the_rule_requires() -> None:
 def test_nothing_else_of_a_rule_is_told() -> None:
     """Neither its name, its path, nor the conditions on claims and clients."""
     denied = rule(claims={"s3cret": "s3cret"}, client_ids=("s3cret",), audience=("s3cret",), issuer=("s3cret",))
-    found = answers(denied)
-    for refusal in (*found.bearer.values(), *found.dpop.values()):
+    rendered = answers(denied)
+    for refusal in (*rendered.bearer.values(), *rendered.dpop.values()):
         answer = refusal.render(DATE, close=False, head_only=False)
         assert b"secret" not in answer
         assert b"s3cret" not in answer
@@ -229,8 +229,8 @@ def test_nothing_else_of_a_rule_is_told() -> None:
 
 def test_rules_that_need_the_same_scopes_share_their_answers() -> None:
     """Ten thousand rules cost no ten thousand copies; and what no rule says anything to is written once."""
-    found = Refusals(ChallengeSettings(), ProofSettings())
-    read, also, write = (found.of(rule(scopes=(scope,))) for scope in ("read", "read", "write"))
+    rendered = Refusals(ChallengeSettings(), ProofSettings())
+    read, also, write = (rendered.of(rule(scopes=(scope,))) for scope in ("read", "read", "write"))
     assert read is also
     assert read.bearer[Reason.EXPIRED_TOKEN] is write.bearer[Reason.EXPIRED_TOKEN]
     assert read.bearer[Reason.INSUFFICIENT_SCOPE] is not write.bearer[Reason.INSUFFICIENT_SCOPE]

@@ -156,7 +156,7 @@ def test_an_unknown_key_causes_one_fetch_in_each_pause() -> None:
     for _ in range(1000):
         bed.renew()
     assert bed.document.fetches == 2
-    assert all(told is bed.source.current for told in bed.results[1:])
+    assert all(result is bed.source.current for result in bed.results[1:])
 
 
 def test_in_an_outage_the_last_keys_are_used() -> None:

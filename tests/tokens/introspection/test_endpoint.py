@@ -37,7 +37,7 @@ class Caller:
         self.closed = True
 
 
-class Kept:
+class FixedMetadata:
     """Metadata that a test can replace."""
 
     def __init__(self, now: Metadata | IntrospectionError) -> None:
@@ -60,10 +60,10 @@ class Bed:
 
     def __init__(self, now: Metadata | IntrospectionError, name: EndpointName = "introspection_endpoint") -> None:
         self.clock = Clock()
-        self.kept = Kept(now)
+        self.metadata = FixedMetadata(now)
         self.callers: dict[str, Caller] = {}
         self.made: list[str] = []
-        self.endpoint = DiscoveredEndpoint(name, self.kept, self._make)
+        self.endpoint = DiscoveredEndpoint(name, self.metadata, self._make)
 
     def _make(self, url: str) -> KnownEndpoint:
         if ":0/" in url:
@@ -103,7 +103,7 @@ def test_without_metadata_no_request_is_sent() -> None:
     bed = Bed(DOWN)
     assert bed.post() is DOWN
     assert bed.made == []
-    bed.kept.now = metadata(introspection_endpoint="https://as.example/a")
+    bed.metadata.now = metadata(introspection_endpoint="https://as.example/a")
     assert bed.post() == HttpResponse(200, b"{}")
     assert bed.sent() == {"https://as.example/a": 1}
 
@@ -124,9 +124,9 @@ def test_an_endpoint_is_replaced_only_if_its_url_changes(caplog: pytest.LogCaptu
     first, second = "https://as.example/a", "https://other.example/b?key=hidden"
     bed = Bed(metadata(introspection_endpoint=first))
     bed.post()
-    bed.kept.now = metadata(introspection_endpoint=first, jwks_uri="https://as.example/new")
+    bed.metadata.now = metadata(introspection_endpoint=first, jwks_uri="https://as.example/new")
     bed.post()
-    bed.kept.now = metadata(introspection_endpoint=second)
+    bed.metadata.now = metadata(introspection_endpoint=second)
     bed.post()
     assert bed.sent() == {first: 2, second: 1}
     assert bed.made == [first, second]
@@ -141,7 +141,7 @@ def test_after_the_metadata_expired_no_request_is_sent() -> None:
     """The metadata source decides how long it is valid."""
     bed = Bed(metadata(introspection_endpoint="https://as.example/a"))
     bed.post()
-    bed.kept.now = DOWN
+    bed.metadata.now = DOWN
     assert bed.post() is DOWN
     assert bed.sent() == {"https://as.example/a": 1}
 
@@ -153,7 +153,7 @@ def test_closing_an_endpoint_closes_its_metadata_and_connections() -> None:
         if rejected:
             bed.post()
         bed.endpoint.close()
-        assert bed.kept.closed
+        assert bed.metadata.closed
         assert all(caller.closed for caller in bed.callers.values())
 
 

@@ -139,9 +139,9 @@ def test_a_plain_http_issuer_may_have_plain_http_endpoints() -> None:
 def test_a_client_with_a_certificate_uses_the_mtls_aliases() -> None:
     """RFC 8705 §5: aliases replace the ordinary endpoints, only for such a client."""
     alias = "https://mtls.example.com/introspect"
-    told = body(mtls_endpoint_aliases={"introspection_endpoint": alias, "token_endpoint": None})
-    assert parse(told, ISSUER).endpoints["introspection_endpoint"] == FULL["introspection_endpoint"]
-    metadata = parse(told, ISSUER, mutual_tls=True)
+    document = body(mtls_endpoint_aliases={"introspection_endpoint": alias, "token_endpoint": None})
+    assert parse(document, ISSUER).endpoints["introspection_endpoint"] == FULL["introspection_endpoint"]
+    metadata = parse(document, ISSUER, mutual_tls=True)
     unchanged = {name: FULL[name] for name in ("jwks_uri", "token_endpoint")}
     assert metadata.endpoints == {"introspection_endpoint": alias, **unchanged}
 
@@ -149,10 +149,10 @@ def test_a_client_with_a_certificate_uses_the_mtls_aliases() -> None:
 @pytest.mark.parametrize("aliases", [[], "x", 1, {"introspection_endpoint": "http://server.example.com/x"}])
 def test_aliases_are_read_as_strictly_as_endpoints(aliases: Any) -> None:
     """Credentials are sent to them too."""
-    told = body(mtls_endpoint_aliases=aliases)
-    assert parse(told, ISSUER).issuer == ISSUER
+    document = body(mtls_endpoint_aliases=aliases)
+    assert parse(document, ISSUER).issuer == ISSUER
     with pytest.raises(IntrospectionError):
-        parse(told, ISSUER, mutual_tls=True)
+        parse(document, ISSUER, mutual_tls=True)
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"[]", b"null", body()[:-1], b'{"issuer": "x", "issuer": "x"}'])

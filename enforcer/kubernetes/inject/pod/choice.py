@@ -78,7 +78,7 @@ def _eligible(spec: Object, settings: Settings) -> list[Object]:
 def _wanted(spec: Object, settings: Settings, port: Any, candidates: Sequence[Port]) -> Port:
     if matching := [candidate for candidate in candidates if port in (candidate.name, candidate.number)]:
         if len(matching) > 1:
-            raise _several(matching)
+            raise _ambiguous(matching)
         return matching[0]
     if isinstance(port, str):
         known = ", ".join(map(str, candidates)) or "none"
@@ -91,7 +91,7 @@ def _wanted(spec: Object, settings: Settings, port: Any, candidates: Sequence[Po
     return Port(str(eligible[0].get("name")), port, None)
 
 
-def _several(ports: Sequence[Port]) -> NotInjectableError:
+def _ambiguous(ports: Sequence[Port]) -> NotInjectableError:
     known = ", ".join(f"{port} of {port.container}" for port in ports)
     message = f"it has several ports; choose one (--port, --container): {known}"
     return NotInjectableError(Reason.AMBIGUOUS_PORT, message)
@@ -137,5 +137,5 @@ def _best(spec: Object, usable: Sequence[Candidate], targets: Sequence[Target]) 
         leads = [each for each in usable if any(target.leads_to(each.port) for target in targets)]
         equal += [each for each in leads if each.finding.auxiliary]
     if len(equal) > 1:
-        raise _several([candidate.port for candidate in equal])
+        raise _ambiguous([candidate.port for candidate in equal])
     return equal[0]

@@ -78,8 +78,8 @@ def renamed(container: Object, old: str, new: str) -> Object:
 def _redirected(action: Object, path: str, admin_port: int) -> Object:
     # Keys keep their order. The admin server ignores the headers: it sends those of the original probe.
     target = {"path": path, "port": admin_port}
-    kept = {key: action[key] for key in action if key in ("path", "port", "scheme", "httpHeaders")}
-    return {**kept, **target, **({"scheme": "HTTP"} if "scheme" in kept else {})}
+    unchanged = {key: action[key] for key in action if key in ("path", "port", "scheme", "httpHeaders")}
+    return {**unchanged, **target, **({"scheme": "HTTP"} if "scheme" in unchanged else {})}
 
 
 def _replace_action(handler: Object, old: str, new: str, value: Any) -> Object:
