@@ -65,4 +65,4 @@ def _expression(part: str) -> Object:
         return {"key": match[1], "operator": "In" if match[2] == "in" else "NotIn", "values": values}
     if match := _PRESENCE.fullmatch(part):
         return {"key": match[2], "operator": "DoesNotExist" if match[1] else "Exists"}
-    raise ValueError(f'expected a selector such as app=web,tier!=cache,env in (a, b),!canary, found "{part}"')
+    raise ValueError("expected a selector such as app=web,tier!=cache,env in (a, b),!canary")

@@ -114,6 +114,13 @@ def test_input_that_is_not_a_manifest_ends_with_1(command: str, text: str, why: 
     assert ended.stderr.startswith(why)
 
 
+def test_a_byte_order_mark_is_not_a_part_of_the_first_key(tmp_path: Path) -> None:
+    """Editors on Windows write it; the output has none."""
+    path = tmp_path / "a.yaml"
+    path.write_text(f"\ufeff{TEXT}", encoding="utf-8")
+    assert enforcer("inject", "-f", str(path)).stdout == enforcer("inject", "-").stdout
+
+
 def test_bytes_that_are_not_text_end_with_1(tmp_path: Path) -> None:
     """The message has their position."""
     path = tmp_path / "a.yaml"

@@ -72,6 +72,7 @@ def _decoded(name: str, data: bytes) -> str:
     if len(data) > MAX_BYTES:
         raise ManifestError(f"{name}: is larger than {MAX_BYTES} bytes")
     try:
-        return data.decode("utf-8")
+        # Editors on Windows write a byte order mark, which would be a part of the first key.
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ManifestError(f"{name}: the byte 0x{data[error.start]:02X} at {error.start} is not UTF-8") from None

@@ -43,12 +43,19 @@ def verify_pod(pod: Object, namespace: Object, image: str, oldest: Version) -> F
 
 
 def bypass(finding: Finding) -> str:
-    """Return whether the bypass around the enforcer is closed: for the protected ports, and under which conditions."""
+    """Return whether the bypass around the enforcer is closed, and under which conditions.
+
+    If another port of the app is open, the text names the protected ones: it says nothing about the other.
+    """
     ports = [port for port in finding.ports if _is_protected(port, finding)]
     if finding.faults or not ports or any(port.opening is not None for port in ports):
         return "bypass open"
     conditions = dict.fromkeys(condition for port in ports for condition in port.conditions)
-    return f"bypass closed if {' and '.join(conditions)}" if conditions else "bypass closed by the kernel"
+    is_whole = all(port.opening is None or _is_for_monitoring(port) for port in finding.ports)
+    numbers = ", ".join(str(port.port.endpoint.number) for port in ports)
+    bypassing = "bypass" if is_whole else f"bypass of port {numbers}"
+    reason = f"if {' and '.join(conditions)}" if conditions else "by the kernel"
+    return f"{bypassing} closed {reason}"
 
 
 def bypass_lines(finding: Finding) -> Iterator[tuple[Result, str]]:
@@ -57,13 +64,17 @@ def bypass_lines(finding: Finding) -> Iterator[tuple[Result, str]]:
     yield from ((Result.WARNING, f"clients can bypass the enforcer: {fault}") for fault in faults)
     for port in finding.ports:
         if not _is_protected(port, finding):
-            # A port for metrics is open to the monitoring namespace on purpose.
-            result = Result.NOTE if port.limited and "metrics" in port.port.name else Result.WARNING
+            result = Result.NOTE if _is_for_monitoring(port) else Result.WARNING
             closed = f"closed if {' and '.join(port.conditions)}"
             yield result, f"{port.port} is not protected: {closed if port.opening is None else f'open {port.opening}'}"
         elif port.opening is not None:
             yield Result.WARNING, f"clients can bypass the enforcer: {port.port} is open {port.opening}"
     yield from ((Result.WARNING, note) for note in finding.notes if note.endswith(FAILS))
+
+
+def _is_for_monitoring(port: PortFinding) -> bool:
+    """Return whether a port is for metrics, and open to the monitoring namespace only, which is on purpose."""
+    return port.limited and "metrics" in port.port.name
 
 
 def _is_protected(port: PortFinding, finding: Finding) -> bool:

@@ -126,7 +126,8 @@ class WorkloadPass:
                 kinds.add(kind.lower())
                 if kind.lower() not in self.options.skipped_kinds:
                     result = Result.MISSING if unable is Result.MISSING else Result.WARNING
-                    self.manifests.report(index, result, f"it runs pods, which are not injected: unknown kind {kind}")
+                    unknown = f"unknown kind {kind} of {obj.get('apiVersion')}"
+                    self.manifests.report(index, result, f"it runs pods, which are not injected: {unknown}")
         if kinds and self.options.selector and not number:
             self.manifests.report(0, unable, "no workload has these labels", "--selector")
         for kind in sorted(self.options.skipped_kinds - kinds) if kinds else ():

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+from base64 import b64decode
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -71,10 +74,11 @@ def is_enforcer_image(image: Any, images: Collection[str]) -> bool:
 
 def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = ()) -> Iterator[Enforcer]:
     """Yield the enforcers among the containers of a pod that run as long as the pod."""
-    for place, container in [
+    for place, written in [
         *((-1, container) for container in items(spec, "containers")),
         *((place, container) for place, container in enumerate(items(spec, "initContainers")) if is_native(container)),
     ]:
+        container, unknown = _with_variables(written, configs)
         arguments = _arguments(container, images)
         if arguments is None or arguments[:1] != ["run"]:
             continue
@@ -83,16 +87,16 @@ def find_enforcers(spec: Object, configs: ConfigMaps, images: Collection[str] = 
         listen = _listening(container, configuration.text("listener", "address") or configuration.default_address)
         admin = _listening(container, configuration.text("admin", "address") or "")
         yield Enforcer(
-            container=str(container.get("name")),
+            container=str(container.get("name") or ""),
             native=place >= 0 and admin is not None and _waits(container, admin),
             place=place,
             listen=listen,
             admin=admin,
             upstreams=frozenset(configuration.upstreams()),
-            redirected=frozenset(app for app, to in _redirects(spec, images) if to == listen),
+            redirected=frozenset(app for app, to in _redirects(spec, configs, images) if to == listen),
             reporting=tuple(configuration.reporting()),
             serves_metrics=any(entry.get("name") == names.APP_METRICS for entry in items(container, "env")),
-            unknown=configuration.unknown,
+            unknown=(*configuration.unknown, *unknown),
         )
 
 
@@ -116,6 +120,24 @@ def _arguments(container: Object, images: Collection[str]) -> list[str] | None:
     if _is_replaced(container, words[0]):
         return None
     return words[1:]
+
+
+def _with_variables(container: Object, configs: ConfigMaps) -> tuple[Object, list[str]]:
+    """Return a container with the variables of `envFrom` in its `env`, and the objects whose variables are not known.
+
+    Its own variables come last, because they override the others.
+    """
+    variables, unknown = [], []
+    for source in items(container, "envFrom"):
+        name = str(section(source, "configMapRef").get("name"))
+        if name in configs:
+            data = section(configs[name], "data")
+            variables += [{"name": f"{source.get('prefix') or ''}{key}", "value": value} for key, value in data.items()]
+        else:
+            kind, reference = ("secret", "secretRef") if "secretRef" in source else ("configmap", "configMapRef")
+            name = str(section(source, reference).get("name"))
+            unknown.append(f"{kind}/{name} with its variables is not among the objects")
+    return {**container, "env": [*variables, *items(container, "env")]}, unknown
 
 
 def _is_replaced(container: Object, program: str) -> bool:
@@ -161,10 +183,10 @@ def _waits(container: Object, admin: int) -> bool:
     return (action.get("port"), action.get("path")) == (admin, names.READY_PATH) and not action.get("host")
 
 
-def _redirects(spec: Object, images: Collection[str]) -> Iterator[tuple[int, int]]:
+def _redirects(spec: Object, configs: ConfigMaps, images: Collection[str]) -> Iterator[tuple[int, int]]:
     """Yield the redirects that init containers set up: the app's port, and the port that connections reach instead."""
     for container in items(spec, "initContainers"):
-        match _arguments(container, images):
+        match _arguments(_with_variables(container, configs)[0], images):
             case ["redirect", app, to] if app.isdecimal() and to.isdecimal() and not is_native(container):
                 yield int(app), int(to)
 
@@ -214,6 +236,7 @@ class _Configuration:
                 unknown.append(f"{path} is not readable")
                 text = None
         override(document, overrides)
+        unknown += _missing_rule_files(document.values, path, files)
         rules = [rule for name, other in files.items() for rule in _rules(name, other)]
         return cls(document.values, rules, "" if text is None else DEFAULT_LISTENER, tuple(unknown))
 
@@ -244,6 +267,15 @@ class _Configuration:
         for rule in (*items(self.values, "rules"), *self.more_rules):
             if (mode := rule.get("mode", _ENFORCE)) != _ENFORCE:
                 yield f"rule {rule.get('name') or rule.get('path')}: mode: {mode}"
+
+
+def _missing_rule_files(values: Mapping[str, Any], path: str, files: Collection[str]) -> Iterator[str]:
+    """Yield the entries of `rule_files` that are not known: their rules may be in report mode."""
+    entries = values.get("rule_files")
+    for entry in entries if isinstance(entries, list) else ():
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(entry)))
+        if not any(_is_within(file, place) or fnmatchcase(file, place) for file in files):
+            yield f"its rule files {entry} are in no ConfigMap"
 
 
 def _mappings(value: Any) -> list[Object]:
@@ -301,7 +333,7 @@ def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> t
         for source in _config_maps(volumes.get(str(mount.get("name")), {})):
             name = str(source.get("name"))
             if name in configs:
-                texts = _texts(source, section(configs[name], "data"))
+                texts = _texts(source, _data(configs[name]))
                 files |= {posixpath.join(place, file): text for file, text in _mounted(mount, texts)}
                 reason = f"configmap/{name} has no key {posixpath.basename(path)}"
             else:
@@ -319,6 +351,15 @@ def _config_maps(volume: Object) -> list[Object]:
     """Return the ConfigMaps that a volume is made of."""
     sources = [volume, *items(section(volume, "projected"), "sources")]
     return [source for each in sources if (source := section(each, "configMap"))]
+
+
+def _data(config: Object) -> Object:
+    """Return the texts of a ConfigMap, also those that are written as Base64."""
+    data = dict(section(config, "data"))
+    for key, value in section(config, "binaryData").items():
+        with suppress(ValueError):
+            data[key] = b64decode(str(value)).decode()
+    return data
 
 
 def _texts(source: Object, data: Object) -> dict[str, str]:

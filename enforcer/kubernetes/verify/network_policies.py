@@ -58,8 +58,13 @@ def _is_for_ingress(policy: Object) -> bool:
 
 def _rules(policy: Object) -> list[Object]:
     """Return the ingress rules of a policy; null stands for an empty one, which admits everybody."""
-    rules = section(policy, "spec").get("ingress")
-    return [rule if isinstance(rule, dict) else {} for rule in rules] if isinstance(rules, list) else []
+    return _entries(section(policy, "spec"), "ingress")
+
+
+def _entries(value: Object, key: str) -> list[Object]:
+    """Return the members of a list; null among them stands for an empty one, as for the API server."""
+    members = value.get(key)
+    return [member if isinstance(member, dict) else {} for member in members] if isinstance(members, list) else []
 
 
 def mentioned(policies: Iterable[Object], workload: Workload) -> Iterator[Endpoint]:
@@ -72,7 +77,7 @@ def mentioned(policies: Iterable[Object], workload: Workload) -> Iterator[Endpoi
         selector = section(policy, "spec", "podSelector")
         if not selector or not may_select(selector, workload.labels, workload.added_labels):
             continue
-        for entry in (entry for rule in _rules(policy) for entry in items(rule, "ports") if "endPort" not in entry):
+        for entry in (entry for rule in _rules(policy) for entry in _entries(rule, "ports") if "endPort" not in entry):
             number = port_number(entry.get("port"))
             if number is not None:
                 yield Endpoint(protocol_of(entry), number)
@@ -83,7 +88,7 @@ def admitted(policies: Iterable[Object], spec: Object, endpoint: Endpoint) -> It
     for policy in policies:
         name = identity(policy)[0]
         for rule in _rules(policy):
-            ports = items(rule, "ports")
+            ports = _entries(rule, "ports")
             if ports and not any(_includes(entry, spec, endpoint) for entry in ports):
                 continue
             peers: Sequence[Object | None] = items(rule, "from") or [None]
@@ -104,7 +109,7 @@ def _includes(entry: Object, spec: Object, endpoint: Endpoint) -> bool:
 def _names(spec: Object, endpoint: Endpoint) -> Iterator[Any]:
     for container in (*items(spec, "containers"), *items(spec, "initContainers")):
         for port in items(container, "ports"):
-            if (port.get("containerPort"), protocol_of(port)) == (endpoint.number, endpoint.protocol):
+            if (port_number(port.get("containerPort")), protocol_of(port)) == (endpoint.number, endpoint.protocol):
                 yield port.get("name")
 
 

@@ -44,7 +44,7 @@ def app_ports(spec: Object, annotations: Object, ours: frozenset[str]) -> Iterat
     Clients reach an init container, too, while it runs.
     """
     for index, container in _containers(spec, ours):
-        name = str(container.get("name"))
+        name = _name(container)
         for port in items(container, "ports"):
             number, host = port_number(port.get("containerPort")), port_number(port.get("hostPort"))
             if number is not None:
@@ -57,18 +57,35 @@ def app_ports(spec: Object, annotations: Object, ours: frozenset[str]) -> Iterat
         yield AppPort(Endpoint("TCP", int(scraped)))
 
 
-def unreadable_ports(spec: Object, ours: frozenset[str]) -> Iterator[str]:
-    """Yield the ports that containers declare without a number, such as a parameter of a template, for people."""
+def unreadable_parts(spec: Object, ours: frozenset[str]) -> Iterator[str]:
+    """Yield the parts of a pod whose ports cannot be read, such as a parameter of a template, for people."""
+    if not spec.get("containers"):
+        yield "its pods have no containers"
+    for key in ("containers", "initContainers"):
+        if not _is_list_of_mappings(spec.get(key)):
+            yield f"{key} is not a list of containers"
     for _, container in _containers(spec, ours):
+        if not _is_list_of_mappings(container.get("ports")):
+            yield f"ports of {_name(container)} is not a list of ports"
         for port in items(container, "ports"):
             for key in ("containerPort", "hostPort"):
-                if (key in port or key == "containerPort") and port_number(port.get(key)) is None:
-                    yield f"{key} {port.get(key)} of {container.get('name')}"
+                # null and 0 stand for no host port.
+                if (port.get(key) or key == "containerPort") and port_number(port.get(key)) is None:
+                    yield f"a port is not known: {key} {port.get(key)} of {_name(container)}"
+
+
+def _is_list_of_mappings(value: Any) -> bool:
+    """Return whether a value is a list of mappings, or absent."""
+    return value is None or (isinstance(value, list) and all(isinstance(member, dict) for member in value))
+
+
+def _name(container: Object) -> str:
+    return str(container.get("name") or "")
 
 
 def _containers(spec: Object, ours: frozenset[str]) -> list[tuple[int, Object]]:
     every = [*((-1, container) for container in items(spec, "containers")), *enumerate(items(spec, "initContainers"))]
-    return [(index, container) for index, container in every if str(container.get("name")) not in ours]
+    return [(index, container) for index, container in every if not _name(container) or _name(container) not in ours]
 
 
 def _called(container: Object) -> Iterator[int]:

@@ -19,7 +19,7 @@ from enforcer.kubernetes.verify import network_policies, services
 from enforcer.kubernetes.verify.added_proxies import added_proxies
 from enforcer.kubernetes.verify.enforcers import command_line
 from enforcer.kubernetes.verify.object_set import Assumptions, ObjectSet
-from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints, unreadable_ports
+from enforcer.kubernetes.verify.pods import AppPort, app_ports, own_endpoints, unreadable_parts
 from enforcer.kubernetes.verify.services import Endpoint, Route
 from enforcer.kubernetes.workloads import Workload
 from enforcer.yamltext.objects import Object, identity, items, section
@@ -198,8 +198,7 @@ class _Verification:
 
     def _faults(self) -> Iterator[str]:
         """Yield openings that concern no single port."""
-        for port in unreadable_ports(self._spec, self._our_containers):
-            yield f"a port is not known: {port}"
+        yield from unreadable_parts(self._spec, self._our_containers)
         others = len(items(self._spec, "containers")) > len(self._enforcers)
         for enforcer in self._enforcers:
             for part in enforcer.reporting:
@@ -235,11 +234,11 @@ class _Verification:
     def _judge(self, port: AppPort) -> PortFinding:
         """Return whether clients reach a port without passing the enforcer."""
         if self._spec.get("hostNetwork") not in (None, False):
-            return PortFinding(port, "the pods use the network of their node")
+            return PortFinding(port, "by the network of the node, which the pods use")
         if (conditions := self._closed_by_the_pod(port)) is not None:
             return PortFinding(port, conditions=conditions)
         if port.host_port:
-            return PortFinding(port, f"hostPort {port.host_port} of the nodes leads to it")
+            return PortFinding(port, f"by hostPort {port.host_port} of the nodes")
         return self._judge_by_the_network(port)
 
     def _closed_by_the_pod(self, port: AppPort) -> tuple[str, ...] | None:

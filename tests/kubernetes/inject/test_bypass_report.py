@@ -47,6 +47,7 @@ def test_udp_is_open_in_mode_loopback() -> None:
         container("app", {"name": "http", "containerPort": 8443}, {"containerPort": 8443, "protocol": "UDP"})
     )
     details = [line.detail for line in inject_all([app], options(Mode.LOOPBACK)).report]
+    assert details[0].endswith(", bypass of port 8443 closed by the kernel")
     assert any(detail.startswith("UDP port 8443 of app is not protected: open") for detail in details)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -119,6 +120,24 @@ def test_a_configuration_that_is_not_known_is_reported(configs: Any, reason: str
     assert (proxy.listen, proxy.unknown) == (None, (reason,))
 
 
+@pytest.mark.parametrize(
+    ("entry", "is_known"),
+    [("more", True), (".", True), ("more/*.yaml", True), ("/etc/enforcer/more/a.yaml", True), ("/etc/rules", False)],
+)
+def test_rule_files_that_are_not_known_are_reported(entry: str, is_known: bool) -> None:
+    """Their rules may be in report mode."""
+    configs = {"policy": {"data": {"config.yaml": f"rule_files: ['{entry}']", "more/a.yaml": "rules: []"}}}
+    (proxy,) = enforcers("/etc/enforcer/config.yaml", configs=configs, **MOUNT)
+    assert proxy.unknown == (() if is_known else (f"its rule files {entry} are in no ConfigMap",))
+
+
+def test_a_configuration_may_be_written_as_base64() -> None:
+    """The pods get the same file."""
+    written = {"config.yaml": b64encode(b"mode: report").decode(), "other": "?"}
+    (proxy,) = enforcers("/etc/enforcer/config.yaml", configs={"policy": {"binaryData": written}}, **MOUNT)
+    assert (proxy.reporting, proxy.unknown) == (("mode: report",), ())
+
+
 @pytest.mark.parametrize("argument", ["--verbose", "--set=nonsense"])
 def test_an_unknown_argument_is_reported(argument: str) -> None:
     """It is not ignored."""
@@ -145,6 +164,26 @@ def test_an_unknown_argument_is_reported(argument: str) -> None:
 def test_other_containers_are_no_enforcers(container: Any) -> None:
     """Also if they are not valid, or if the image's program may not be the one that runs."""
     assert enforcers(**container) == []
+
+
+def variables(name: str, **source: Any) -> Any:
+    """Return the part of a container that takes its variables from a ConfigMap."""
+    return {"envFrom": [{"configMapRef": {"name": name}, **source}]}
+
+
+def test_variables_of_a_config_map_may_replace_the_program() -> None:
+    """As its own variables may, with their prefix; a Secret's names are not known, which is reported."""
+    configs: Any = {"a": {"data": {"PATH": "/data"}}, "b": {"data": {"LOAD": "/data/a.so"}}, "c": {"data": {"A": "b"}}}
+    assert enforcers("c.yaml", *SET, configs=configs, **variables("a")) == []
+    assert enforcers("c.yaml", *SET, configs=configs, **variables("b", prefix="LD_PRE")) == []
+    assert enforcers("c.yaml", *SET, configs=configs, **variables("a", prefix="APP_")) != []
+    assert (
+        enforcers("c.yaml", *SET, configs=configs, **variables("c"))[0].unknown == enforcers("c.yaml", *SET)[0].unknown
+    )
+    (proxy,) = enforcers("c.yaml", *SET, configs=configs, envFrom=[{"secretRef": {"name": "s"}}])
+    assert "secret/s with its variables is not among the objects" in proxy.unknown
+    (proxy,) = enforcers("c.yaml", *SET, configs={}, **variables("a"))
+    assert "configmap/a with its variables is not among the objects" in proxy.unknown
 
 
 def test_mounts_and_variables_beside_the_program_are_harmless() -> None:

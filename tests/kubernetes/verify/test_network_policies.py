@@ -37,6 +37,7 @@ def policy(*ingress: Any, **spec: Any) -> Any:
         ([{"port": "http"}], True),
         ([{"port": 8000, "endPort": 8079}, {"port": 8080, "endPort": 8080}], True),
         ([{"port": {}}], True),
+        ([None, {"port": 80}], True),
         ([{"port": 80}], False),
         ([{"port": "https"}], False),
         ([{"port": 8000, "endPort": 8079}], False),

@@ -284,7 +284,7 @@ def test_host_network_is_open(mode: Mode) -> None:
     """No policy and no address of the pod closes a port of the node."""
     objects = protected(mode)
     pod_spec(objects[0])["hostNetwork"] = True
-    assert "the network of their node" in details(finding(objects))
+    assert "the network of the node" in details(finding(objects))
 
 
 @pytest.mark.parametrize(("mode", "is_open"), [(Mode.PORT, True), (Mode.LOOPBACK, False), (Mode.TRANSPARENT, False)])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from enforcer.kubernetes import names
 from enforcer.kubernetes.inject.pod.ports import Port, declared
 from enforcer.kubernetes.inject.pod.protocols import Finding, Protocol, Target, find_protocol, is_probed
 from enforcer.kubernetes.settings import Settings
+from enforcer.kubernetes.verify.pods import unreadable_parts
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, containers
 from enforcer.yamltext.objects import Object, items
 
@@ -34,6 +36,8 @@ def choose_port(spec: Object, settings: Settings, targets: Sequence[Target]) -> 
     for metrics or probes, then the one that is certainly HTTP. A guess among equal ports would be wrong half of the
     time, so it is an error.
     """
+    for part in unreadable_parts(spec, frozenset({names.CONTAINER})):
+        raise NotInjectableError(Reason.UNREADABLE, part)
     candidates = [Candidate(port, find_protocol(spec, port, targets)) for port in _candidates(spec, settings, targets)]
     if settings.port is not None:
         port = _wanted(spec, settings, settings.port, [candidate.port for candidate in candidates])

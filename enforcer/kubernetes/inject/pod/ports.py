@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from enforcer.kubernetes import names
+from enforcer.kubernetes.verify.services import port_number, protocol_of
 from enforcer.kubernetes.workloads import NotInjectableError, Reason, all_containers, containers
 from enforcer.yamltext.objects import Object, items
 
@@ -29,15 +30,15 @@ class Port:
 def declared(container: Object) -> Iterator[Port]:
     """Yield the TCP ports that a container declares."""
     for entry in items(container, "ports"):
-        number = entry.get("containerPort")
-        if is_tcp(entry) and isinstance(number, int):
+        number = port_number(entry.get("containerPort"))
+        if is_tcp(entry) and number is not None:
             name = entry.get("name")
             yield Port(str(container.get("name")), number, name if isinstance(name, str) and name else None)
 
 
 def is_tcp(port: Object) -> bool:
     """Return whether a port of a container or a Service is a TCP port (the default protocol)."""
-    return port.get("protocol") in (None, "TCP")
+    return protocol_of(port) == "TCP"
 
 
 def number_of(container: Object, port: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,24 @@ METRICS = {"name": "metrics", "containerPort": 9090}
 def choice(containers: Sequence[Any], targets: Sequence[str | int] = (), **wanted: Any) -> Choice:
     leading = [Target(target, {"targetPort": target}) for target in targets]
     return choose_port(pod_spec(deployment(*containers)), Settings(image="e:1", **wanted), leading)
+
+
+@pytest.mark.parametrize(
+    ("port", "part"),
+    [({"containerPort": "${PORT}"}, "containerPort ${PORT} of app"), ("http", "ports of app is not a list of ports")],
+)
+def test_a_port_that_cannot_be_read_is_refused(port: Any, part: str) -> None:
+    """It may be the app's; another one, for metrics, must not be protected in its place."""
+    with pytest.raises(NotInjectableError, match=re.escape(part)) as refused:
+        choice([container("app", port, METRICS)])
+    assert refused.value.reason is Reason.UNREADABLE
+
+
+def test_a_port_is_read_as_the_api_server_reads_it() -> None:
+    """A number may have a fraction of zero, and an empty protocol is the default."""
+    port = choice([container("app", {"name": "http", "containerPort": 8080.0, "protocol": ""})]).port
+    assert port == Port("app", 8080, "http")
+    assert isinstance(port.number, int)
 
 
 @pytest.mark.parametrize(
