@@ -20,7 +20,7 @@ has the readings of parsers that treat two equal bytes differently. `policy.ambi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from enforcer.errors import MalformedRequestError
@@ -135,9 +135,9 @@ def too_many() -> MalformedRequestError:
     return MalformedRequestError("request target", "the path has too many readings")
 
 
-def _behind_authority(text: bytes) -> set[tuple[bytes, int]]:
+def _behind_authority(text: bytes) -> Iterable[tuple[bytes, int]]:
     """Return the rest of a path behind an authority, in each reading, with the delimiters that the reader decodes."""
-    readings: set[tuple[bytes, int]] = set()
+    readings: dict[tuple[bytes, int], None] = {}  # in order, so that equal paths have equal texts in the log
     for authority, delimiters in _AUTHORITIES:
         match = authority.match(text)
         if match is None:
@@ -145,10 +145,10 @@ def _behind_authority(text: bytes) -> set[tuple[bytes, int]]:
         end = match.end()
         left_out = text[: end + 1]
         decoded = delimiters & ((SLASH if b"/" in left_out else 0) | (BACKSLASH if b"\\" in left_out else 0))
-        readings.add((text[end + 1 :], decoded))
+        readings[text[end + 1 :], decoded] = None
         for delimiter, bit in ((b"?", QUESTION_MARK), (b"#", HASH)):
             if delimiter in left_out:
-                readings.add((b"", decoded | bit))
+                readings[b"", decoded | bit] = None
     return readings
 
 
