@@ -36,8 +36,8 @@ class Listener:
         self.tls = tls
         self.door = door
 
-    def protocol(self, *, server_state: Any, **_: Any) -> asyncio.Protocol:
-        """Return the protocol of a new connection: the factory that uvicorn takes for `http=`."""
+    def protocol(self, *, server_state: Any) -> asyncio.Protocol:
+        """Return the protocol of a new connection to a server with that state: a set of `connections`."""
         registry = self.registry
         registry.connections = server_state.connections
         # Both are protocols by their methods.

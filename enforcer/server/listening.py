@@ -19,6 +19,7 @@ import uvicorn
 from enforcer.config.model import Config
 from enforcer.config.resolved import upstreams
 from enforcer.errors import EnforcerError
+from enforcer.server.acceptor import Acceptor
 from enforcer.settings.connections.addresses import EVERYWHERE, parse_address, with_port
 from enforcer.settings.limits import Limits
 
@@ -26,33 +27,36 @@ _log = logging.getLogger("enforcer")
 
 _OTHER_DESCRIPTORS: Final = 256
 """Descriptors for files, listeners, refused connections and the like."""
-_ACCEPTED: Final = 16
-"""Maximum number of connections that a listening socket accepts between two polls. Each of so many descriptors adds a
-microsecond to the cost of a connection to an idle process."""
 _NO_IPV6: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class ManagedServer(uvicorn.Server):
     """A server that shares its process with another one and leaves signals to the caller.
 
-    `listening` is set once it accepts connections. `others` are sockets with protocols of their own, which it serves,
-    drains and closes like the ones that it is given.
+    `listening` is set once it accepts connections. `listeners` are sockets with their protocols, for which it accepts
+    connections itself (`server.acceptor`) besides the sockets that `serve` is given.
     """
 
     def __init__(
-        self, config: uvicorn.Config, others: Iterable[tuple[socket.socket, Callable[..., asyncio.Protocol]]] = ()
+        self, config: uvicorn.Config, listeners: Iterable[tuple[socket.socket, Callable[..., asyncio.Protocol]]] = ()
     ) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
-        self._others = list(others)
+        self._listeners = list(listeners)
+        self._acceptors: list[Acceptor] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
-        for listening, protocol in self._others:
+        for listening, protocol in self._listeners:
             factory = partial(protocol, server_state=self.server_state)
-            self.servers.append(await loop.create_server(factory, sock=listening, backlog=self.config.backlog))
+            self._acceptors.append(Acceptor(loop, listening, factory))
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -126,15 +130,6 @@ def bind(address: str, setting: str) -> list[socket.socket]:
     for listener in sockets:
         listener.setblocking(False)
     return sockets
-
-
-def with_duplicates(sockets: Sequence[socket.socket]) -> list[socket.socket]:
-    """Return the sockets with duplicates of each, for a server that accepts on all of them.
-
-    libuv accepts one connection on each descriptor between two polls. If a thousand connections are busy, the requests
-    between two polls take a tenth of a second, and the next thousand connections would wait for minutes.
-    """
-    return [*sockets, *(listener.dup() for listener in sockets for _ in range(1, _ACCEPTED))]
 
 
 def name_of(sockets: Sequence[socket.socket]) -> str:

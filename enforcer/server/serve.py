@@ -33,7 +33,7 @@ from enforcer.operations.logs import LogOutput
 from enforcer.operations.probe_relay import Relay
 from enforcer.proxy.registry import ConnectionRegistry
 from enforcer.server.listeners import Listeners
-from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit, with_duplicates
+from enforcer.server.listening import ManagedServer, bind, name_of, raise_descriptor_limit
 from enforcer.server.reloading import Load, Reloader
 from enforcer.server.start_report import describe, log_warnings
 from enforcer.telemetry import Telemetry
@@ -100,7 +100,7 @@ async def _serve(load_again: Load, loaded: Loaded, about: str, sockets: _Sockets
     # Everything built so far lives as long as the process: exclude it from garbage collection.
     gc.collect()
     gc.freeze()
-    proxy_task = asyncio.create_task(proxy_server.serve(with_duplicates(sockets.proxy)), name="proxy")
+    proxy_task = asyncio.create_task(proxy_server.serve([]), name="proxy")
     await proxy_server.listening.wait()
     telemetry.ready = not telemetry.draining
     _log.info("%s, admin on %s; %s", _served(reloader.current.config, sockets), name_of(sockets.admin), about)
@@ -132,14 +132,10 @@ def _served(config: Config, sockets: _Sockets) -> str:
 
 def _proxy_server(listeners: Listeners, sockets: _Sockets) -> ManagedServer:
     """Return the server of all listeners for clients, since they drain and stop together."""
-    factory: Any = listeners.proxy.protocol  # uvicorn's annotation asks for a class
-    config = uvicorn.Config(_no_application, http=factory, ws="none", lifespan="off", log_config=None)
-    others = [
-        (listening, listener.protocol)
-        for listener, group in zip(listeners.decision, sockets.decision, strict=True)
-        for listening in with_duplicates(group)
-    ]
-    return ManagedServer(config, others)
+    # The protocols are those of the listeners. With a class, uvicorn imports none of its own.
+    config = uvicorn.Config(_no_application, http=asyncio.Protocol, ws="none", lifespan="off", log_config=None)
+    groups = [(listeners.proxy, sockets.proxy), *zip(listeners.decision, sockets.decision, strict=True)]
+    return ManagedServer(config, [(listening, listener.protocol) for listener, group in groups for listening in group])
 
 
 async def _no_application(scope: object, receive: object, send: object) -> None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvloop
 from harness.configs import config
 from harness.waiting import TIMEOUT
 
 from enforcer.config.load import load
-from enforcer.server.listening import (
-    AddressError,
-    affordable_limits,
-    bind,
-    name_of,
-    raise_descriptor_limit,
-    with_duplicates,
-)
+from enforcer.server.listening import AddressError, affordable_limits, bind, name_of, raise_descriptor_limit
 
 SETTING = "admin.address in config.yaml"
 
@@ -61,36 +52,6 @@ def test_all_addresses_means_one_port_of_both_families() -> None:
         assert name_of([four, six]) == f"0.0.0.0:{port}, [::]:{port}"
         assert peer(port, "127.0.0.1") == accepted(four) == "127.0.0.1"
         assert peer(port, "::1") == accepted(six) == "::1"
-
-
-def test_many_new_connections_are_accepted_between_two_polls() -> None:
-    """Busy connections would otherwise keep new ones waiting for as many rounds of work as there are new ones."""
-
-    async def rounds_until_accepted(sockets: list[socket.socket], count: int) -> int:
-        loop, rounds = asyncio.get_running_loop(), 0
-        accepted: list[asyncio.BaseTransport] = []
-
-        class Accepting(asyncio.Protocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                accepted.append(transport)
-
-        servers = [await loop.create_server(Accepting, sock=listening) for listening in sockets]
-        while len(accepted) < count:
-            await asyncio.sleep(0)
-            rounds += 1
-        for transport in accepted:
-            transport.close()
-        for server in servers:
-            server.close()
-        return rounds
-
-    with bound("127.0.0.1:0") as (listening,), ExitStack() as opened:
-        for _ in range(160):
-            opened.enter_context(socket.create_connection(listening.getsockname(), TIMEOUT))
-        duplicates = with_duplicates([listening])
-        for duplicate in duplicates[1:]:
-            opened.enter_context(duplicate)
-        assert uvloop.run(rounds_until_accepted(duplicates, 160)) < 40
 
 
 def test_without_ipv6_all_addresses_means_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
