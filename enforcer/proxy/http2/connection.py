@@ -41,7 +41,6 @@ from enforcer.wire.http2.fields import FieldList, read_trailers
 from enforcer.wire.http2.frames import (
     DATA,
     ENHANCE_YOUR_CALM,
-    FRAME,
     GOAWAY,
     HEADERS,
     INTERNAL_ERROR,
@@ -53,7 +52,7 @@ from enforcer.wire.http2.frames import (
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME
 from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.turns import PacedInput, Readable
 
@@ -238,7 +237,7 @@ class Http2Connection(Http2Session):
             self._on_malformed(number, code)
             return
         try:
-            events = self._machine.receive(kind, reader.flags, number, frame)
+            events = self._machine.receive_data(frame)
         except ProtocolError as error:
             if late or not self._machine.is_fault_of_stream(number, kind, error):
                 raise

@@ -16,8 +16,7 @@ from enforcer.settings.limits import Timeouts
 from enforcer.wire.carrier import UpgradedConnection
 from enforcer.wire.http2.allowance import Allowance
 from enforcer.wire.http2.fields import FieldList
-from enforcer.wire.http2.frames import FRAME
-from enforcer.wire.http2.state_machine import BoundedConnection
+from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
 from enforcer.wire.sockets.tls_reader import TlsReader
 
 _UNWRITTEN: Final = 64 * 1024
@@ -64,10 +63,10 @@ class Http2Session(AcceptedConnection):
         return min(self._machine.local_flow_control_window(stream), FRAME)
 
     def send_fields(self, stream: int, fields: FieldList, *, ends: bool) -> None:
-        self._machine.send_section(stream, fields, ends=ends)
+        self._machine.send_headers(stream, fields, ends)
 
     def send_data(self, stream: int, data: bytes, *, ends: bool) -> None:
-        self._machine.send_body(stream, data, ends=ends)
+        self._machine.send_data(stream, data, ends)
         self._unwritten += len(data)
         if ends or len(data) >= _USEFUL:
             self._control.earn(2)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from enforcer.wire.http2.frames import FRAME
-from enforcer.wire.http2.state_machine import BoundedConnection
+from enforcer.wire.http2.state_machine import FRAME, BoundedConnection
 
 _ALL: Final = 2**31
 
@@ -99,7 +98,7 @@ class FrameWriter:
             size = min(machine.local_flow_control_window(number), FRAME, end - start)
             if size <= 0:
                 break
-            machine.send_body(number, data[start : start + size], ends=False)
+            machine.send_data(number, data[start : start + size])
             start += size
             self.flush()  # so that the transport can say that it is full
         if start:

@@ -6,7 +6,6 @@ the limits of both are checked here, at the first byte that exceeds them.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -26,7 +25,6 @@ CONTINUATION: Final = 9
 END_STREAM: Final = 0x1
 END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
-PRIORITIZED: Final = 0x20
 
 # Error codes (RFC 9113 §7)
 NO_ERROR: Final = 0
@@ -37,11 +35,7 @@ REFUSED_STREAM: Final = 7
 CANCEL: Final = 8
 ENHANCE_YOUR_CALM: Final = 11
 
-HEADER: Final = 9
-"""Bytes in front of the payload of a frame."""
-_HEADER_FORMAT: Final = Struct(">HBBBL")
-FRAME: Final = 16_384
-"""Largest frame that is sent or taken: the smallest maximum that RFC 9113 §4.2 permits."""
+_HEADER: Final = 9
 _WORD: Final = 4
 _PRIORITY: Final = 5
 _MAX_STREAM: Final = 0x7FFFFFFF
@@ -101,12 +95,12 @@ class FrameReader:
     @property
     def next_kind(self) -> int:
         """The kind of the next frame, complete or not; -1 if nothing of it has come."""
-        return self._data[self._position + 3] if len(self._data) - self._position >= HEADER else -1
+        return self._data[self._position + 3] if len(self._data) - self._position >= _HEADER else -1
 
     def take_frames(self) -> bytes:
         """Return the bytes that no frame was made of yet, and hold them no longer; none if no frame is complete."""
         data, start = self._data, self._position
-        if len(data) - start < HEADER or len(data) - start < HEADER + _length(data, start):
+        if len(data) - start < _HEADER or len(data) - start < _HEADER + _length(data, start):
             return b""
         self.clear()
         return data[start:]
@@ -115,7 +109,7 @@ class FrameReader:
     def next_stream(self) -> int:
         """The stream of the next frame, of which at least the header has come."""
         start = self._position
-        return int.from_bytes(self._data[start + 5 : start + HEADER]) & _MAX_STREAM
+        return int.from_bytes(self._data[start + 5 : start + _HEADER]) & _MAX_STREAM
 
     def clear(self) -> None:
         """Hold no bytes any longer."""
@@ -127,7 +121,7 @@ class FrameReader:
         if self._preface:
             self._read_preface()
         data, start = self._data, self._position
-        if self._preface or len(data) - start < HEADER:
+        if self._preface or len(data) - start < _HEADER:
             return b""
         length = _length(data, start)
         if length > self._frame:
@@ -139,7 +133,7 @@ class FrameReader:
             self._begun = True
         if self.in_section or kind in (CONTINUATION, HEADERS):
             self._check_section(kind, length)
-        end = start + HEADER + length
+        end = start + _HEADER + length
         if len(data) < end:
             return b""
         self.kind, self.flags, self.length = kind, flags, length
@@ -183,7 +177,7 @@ class FrameReader:
             return False
         if self.kind == DATA:
             padded = self.flags & PADDED and self.length > 0
-            size = self.length - 1 - frame[HEADER] if padded else self.length
+            size = self.length - 1 - frame[_HEADER] if padded else self.length
             return size <= 0 and not self.flags & END_STREAM
         return True
 
@@ -193,30 +187,13 @@ class FrameReader:
         The library takes these for faults of the connection (RFC 9113 §6.3, §6.9, RFC 7540 §5.3.1).
         """
         if self.kind == WINDOW_UPDATE and self.length == _WORD:
-            return NO_ERROR if int.from_bytes(frame[HEADER:]) & _MAX_STREAM else PROTOCOL_ERROR
+            return NO_ERROR if int.from_bytes(frame[_HEADER:]) & _MAX_STREAM else PROTOCOL_ERROR
         if self.kind == PRIORITY:
             if self.length != _PRIORITY:
                 return FRAME_SIZE_ERROR
-            depends_on = int.from_bytes(frame[HEADER : HEADER + _WORD]) & _MAX_STREAM
+            depends_on = int.from_bytes(frame[_HEADER : _HEADER + _WORD]) & _MAX_STREAM
             return PROTOCOL_ERROR if depends_on == self.stream else NO_ERROR
         return NO_ERROR
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """Return a frame."""
-    return _HEADER_FORMAT.pack(len(payload) >> 8, len(payload) & 0xFF, kind, flags, stream) + payload
-
-
-def field_section(stream: int, block: bytes, *, ends: bool) -> bytes:
-    """Return the frames of a compressed field section, which `ends` the stream or does not."""
-    flags = END_STREAM if ends else 0
-    if len(block) <= FRAME:
-        return frame(HEADERS, flags | END_HEADERS, stream, block)
-    frames = [frame(HEADERS, flags, stream, block[:FRAME])]
-    for start in range(FRAME, len(block), FRAME):
-        end = start + FRAME
-        frames.append(frame(CONTINUATION, END_HEADERS if end >= len(block) else 0, stream, block[start:end]))
-    return b"".join(frames)
 
 
 def goaway(last_stream: int, code: int) -> bytes:

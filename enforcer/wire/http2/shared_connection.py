@@ -37,7 +37,6 @@ from enforcer.wire.http2.frame_writer import FrameWriter
 from enforcer.wire.http2.frames import (
     DATA,
     ENHANCE_YOUR_CALM,
-    FRAME,
     GOAWAY,
     INTERNAL_ERROR,
     NO_ERROR,
@@ -45,7 +44,7 @@ from enforcer.wire.http2.frames import (
     FrameReader,
     goaway,
 )
-from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, BoundedConnection
+from enforcer.wire.http2.state_machine import CONNECTION_WINDOW, FRAME, BoundedConnection
 from enforcer.wire.http2.stream_carrier import NEVER, StreamCarrier
 from enforcer.wire.sockets.tls_reader import TlsReader
 from enforcer.wire.ticker import Ticker
@@ -303,7 +302,7 @@ class SharedConnection:
             self._on_goaway(int.from_bytes(frame[9:13]) & _LAST_STREAM)  # the library would end the streams that go on
             return
         try:
-            events = self._machine.receive(reader.kind, reader.flags, reader.stream, frame)
+            events = self._machine.receive_data(frame)
         except ProtocolError as error:
             stream = self._streams.get(reader.stream)
             if stream is None or not self._machine.is_fault_of_stream(reader.stream, reader.kind, error):
@@ -382,7 +381,7 @@ class SharedConnection:
 
     def open(self, stream: StreamCarrier, fields: FieldList, *, ends: bool) -> int:
         number = self._machine.get_next_available_stream_id()
-        self._machine.send_section(number, fields, ends=ends)
+        self._machine.send_headers(number, fields, ends)
         self._streams[number] = stream
         self.deadline = NEVER
         self._writer.flush()
@@ -393,9 +392,9 @@ class SharedConnection:
 
     def send_end(self, number: int, trailers: FieldList) -> None:
         if trailers:
-            self._machine.send_section(number, trailers, ends=True)
+            self._machine.send_headers(number, trailers, True)
         else:
-            self._machine.send_body(number, b"", ends=True)
+            self._machine.end_stream(number)
         self._writer.flush()
 
     def give_credit(self, number: int, size: int) -> None:

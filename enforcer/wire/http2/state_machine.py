@@ -1,43 +1,29 @@
 """The state machine of an HTTP/2 connection: the library h2, with bounds where it has none.
 
-Common frames, and all field sections, are read and written by `frames` and `compression`, which are compiled: the
-library keeps the states and the windows. It is imported by the first connection that speaks HTTP/2. This module is
-interpreted: it subclasses classes of the library.
+The library is imported by the first connection that speaks HTTP/2. This module is interpreted: it subclasses classes
+of the library.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 from weakref import proxy
 
 from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import Event
 from h2.exceptions import DenialOfServiceError, FlowControlError, NoSuchStreamError, ProtocolError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream, StreamInputs, StreamState
-from hpack.exceptions import HPACKError, OversizedHeaderListError
-from hyperframe.frame import DataFrame, Frame, WindowUpdateFrame
+from h2.stream import StreamState
+from hpack import Decoder, Encoder, HeaderTuple, OversizedHeaderListError
 
-from enforcer.wire.http2.compression import FieldDecoder, FieldEncoder
-from enforcer.wire.http2.fields import FieldList
-from enforcer.wire.http2.frames import (
-    CONTINUATION,
-    DATA,
-    END_HEADERS,
-    END_STREAM,
-    FRAME,
-    HEADER,
-    HEADERS,
-    PADDED,
-    PRIORITIZED,
-    WINDOW_UPDATE,
-    field_section,
-    frame,
-)
+from enforcer.wire.http2.field_count import count_fields
+from enforcer.wire.http2.frames import CONTINUATION, DATA, HEADERS
 
+FRAME: Final = 16_384
+"""Largest frame that is sent or taken: the smallest maximum that RFC 9113 §4.2 permits."""
 CONNECTION_WINDOW: Final = 1024**2
 """Window of a connection. It is given back at once: only the windows of streams hold a sender back."""
 _HEADROOM: Final = 4
@@ -45,49 +31,48 @@ _HEADROOM: Final = 4
 _MORE_FIELDS: Final = 2
 """And has this many times the fields. A cookie may come in many."""
 
-_CLOSED: Final = 512
+_TABLE: Final = 4096
+"""Maximum bytes of the table that fields are compressed with, whatever the peer permits. Bounds memory."""
+_SECRET: Final = frozenset(
+    b"authorization cookie set-cookie dpop dpop-nonce www-authenticate authentication-info "
+    b"sec-websocket-key sec-websocket-protocol".split()
+)
+"""Fields that are never put into the table of repeated fields, nor by a proxy behind this connection: with a table that
+others share, values can be guessed (RFC 7541 §7.1). A subprotocol may be a token."""
+_CLOSED: Final = 256
 """Closed streams that are remembered, for frames that were on their way."""
-_FEW_STREAMS: Final = 4
-"""Streams among which none is looked for that is closed."""
-
-_ENDS: Final = ("END_STREAM",)
-_GOES_ON: Final = ()
-"""The flags of a frame, as the library names them."""
-_PAYLOAD_FLAGS: Final = END_HEADERS | PADDED | PRIORITIZED
-"""The flags of HEADERS that decide whether its payload is a whole field section, and nothing else."""
 
 
-class _DataFrame:
-    """A DATA frame without padding, with the attributes that the library reads."""
+class _BoundedEncoder(Encoder):
+    """Bounds the table, and writes values as they are: the library's Huffman code takes a microsecond for two bytes.
 
-    __slots__ = ("data", "flags", "flow_controlled_length", "stream_id")
+    RFC 7541 §5.2 leaves it to the sender. A value that is not in the table gets a quarter longer.
+    """
 
-    def __init__(self, number: int, data: bytes, flags: tuple[str, ...]) -> None:
-        self.stream_id = number
-        self.data = data
-        self.flags = flags
-        self.flow_controlled_length = len(data)
+    @property
+    def header_table_size(self) -> int:
+        return self.header_table.maxsize
 
+    @header_table_size.setter
+    def header_table_size(self, value: int) -> None:
+        bounded = min(value, _TABLE)
+        if bounded != self.header_table.maxsize:
+            self.header_table.maxsize = bounded
+            self.table_size_changes.append(bounded)
 
-class _HeadersFrame:
-    """A HEADERS frame with a whole field section, without padding and priority."""
-
-    __slots__ = ("data", "flags", "stream_id")
-
-    def __init__(self, number: int, data: bytes, flags: tuple[str, ...]) -> None:
-        self.stream_id = number
-        self.data = data
-        self.flags = flags
+    def add(self, to_add: tuple[bytes, bytes], sensitive: bool, huffman: bool = False) -> bytes:
+        return super().add(to_add, sensitive or to_add[0] in _SECRET, huffman=False)
 
 
-class _WindowUpdateFrame:
-    """A WINDOW_UPDATE frame, with the attributes that the library reads."""
+class _BoundedDecoder(Decoder):
+    def __init__(self, size: int, fields: int) -> None:
+        super().__init__(max_header_list_size=_HEADROOM * size)
+        self._most = _MORE_FIELDS * fields
 
-    __slots__ = ("stream_id", "window_increment")
-
-    def __init__(self, number: int, increment: int) -> None:
-        self.stream_id = number
-        self.window_increment = increment
+    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
+        if count_fields(bytes(data), self._most) > self._most:
+            raise OversizedHeaderListError("too many fields")
+        return super().decode(data, raw)
 
 
 class BoundedConnection(H2Connection):
@@ -121,14 +106,9 @@ class BoundedConnection(H2Connection):
             frame: partial(getattr(BoundedConnection, method.__name__), proxy(self))
             for frame, method in self._frame_dispatch_table.items()
         }
-        self._frame_dispatch_table |= {
-            _DataFrame: self._frame_dispatch_table[DataFrame],
-            _HeadersFrame: partial(BoundedConnection._receive_section, proxy(self)),
-            _WindowUpdateFrame: self._frame_dispatch_table[WindowUpdateFrame],
-        }
-        self._pruned_above = _FEW_STREAMS
-        self.encoder: Any = FieldEncoder()  # with those attributes of the library's that it uses
-        self.decoder: Any = FieldDecoder(_HEADROOM * head, _MORE_FIELDS * fields)
+        self._pruned_above = 2 * streams
+        self.encoder = _BoundedEncoder()
+        self.decoder = _BoundedDecoder(head, fields)
         self.local_settings = Settings(
             client=client_side,
             initial_values={
@@ -143,72 +123,11 @@ class BoundedConnection(H2Connection):
         self.initiate_connection()
         self.increment_flow_control_window(CONNECTION_WINDOW - 65_535)
 
-    def receive(self, kind: int, flags: int, number: int, data: bytes) -> list[Event]:
-        """Take a whole frame, whose kind, flags and stream are known; return its events.
-
-        As `receive_data`, but the library parses uncommon frames only.
-        """
-        received: Any  # has those attributes of the library's frame that it uses
-        if kind == DATA and number and not flags & PADDED:
-            received = _DataFrame(number, data[HEADER:], _ENDS if flags & END_STREAM else _GOES_ON)
-        elif kind == HEADERS and number and flags & _PAYLOAD_FLAGS == END_HEADERS:
-            received = _HeadersFrame(number, data[HEADER:], _ENDS if flags & END_STREAM else _GOES_ON)
-        elif kind == WINDOW_UPDATE and len(data) == HEADER + 4 and 0 < int.from_bytes(data[HEADER:]) < 2**31:
-            received = _WindowUpdateFrame(number, int.from_bytes(data[HEADER:]))
-        else:
-            return self.receive_data(data)
-        return self._receive_frame(received)
-
-    def send_section(self, number: int, fields: FieldList, *, ends: bool) -> None:
-        """Send a field section, and the end of the stream with it if it `ends`. A client begins the stream with it."""
-        stream = self.streams.get(number)
-        if stream is None:
-            self.state_machine.process_input(ConnectionInputs.SEND_HEADERS)
-            stream = self._begin_new_stream(number, AllowedStreamIDs(self.config.client_side))
-        states = stream.state_machine
-        name, value = fields[0]
-        interim = name == b":status" and value.startswith(b"1")
-        states.process_input(StreamInputs.SEND_INFORMATIONAL_HEADERS if interim else StreamInputs.SEND_HEADERS)
-        if ends:
-            states.process_input(StreamInputs.SEND_END_STREAM)
-        if name == b":method":
-            stream.request_method = value  # the response to HEAD has a Content-Length, and no body
-        self._data_to_send += field_section(number, self.encoder.encode(fields), ends=ends)
-
-    def send_body(self, number: int, data: bytes, *, ends: bool) -> None:
-        """Send a frame of a body, no larger than FRAME and the windows, and the end of the stream if it `ends`."""
-        stream, size = self.streams[number], len(data)
-        if size > min(self.outbound_flow_control_window, stream.outbound_flow_control_window, FRAME) and size:
-            raise FlowControlError("more than there is room for")
-        stream.state_machine.process_input(StreamInputs.SEND_DATA)
-        if ends:
-            stream.state_machine.process_input(StreamInputs.SEND_END_STREAM)
-        stream.outbound_flow_control_window -= size
-        self.outbound_flow_control_window -= size
-        self._data_to_send += frame(DATA, END_STREAM if ends else 0, number, data)
-
-    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
-        if len(self.streams) > self._pruned_above:
-            self._open_streams(1)  # it also forgets the closed ones
-            self._pruned_above = max(2 * len(self.streams), _FEW_STREAMS)
-        return super()._begin_new_stream(stream_id, allowed_ids)
-
-    def _receive_section(self, received: _HeadersFrame) -> tuple[list[Frame], list[Event]]:
-        try:
-            fields = self.decoder.decode(received.data)
-        except OversizedHeaderListError as error:
-            raise DenialOfServiceError("the field section is too large") from error
-        except HPACKError as error:
-            raise ProtocolError("the field section cannot be decompressed") from error
-        stream = self.streams.get(received.stream_id)
-        if stream is None:
-            self.state_machine.process_input(ConnectionInputs.RECV_HEADERS)
-            stream = self._begin_new_stream(received.stream_id, AllowedStreamIDs(not self.config.client_side))
-        return stream.receive_headers(fields, received.flags is _ENDS, None)
-
     @property
     def open_inbound_streams(self) -> int:
-        return 0  # more than the limit are the fault of a stream
+        if len(self.streams) > self._pruned_above:
+            self._open_streams(1)  # it also forgets the closed ones
+        return 0
 
     def is_fault_of_stream(self, number: int, kind: int, error: ProtocolError) -> bool:
         """Return whether the last frame, of this kind and stream, made a message malformed (RFC 9113 §8.1.1).
