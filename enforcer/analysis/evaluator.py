@@ -92,8 +92,8 @@ class OtherRequest:
     """A method or target that a field of a request names besides its own, and the rule that matches it.
 
     `without_token` is the evidence for it if the token of the request means nothing to its rule, None if it does.
-    `reads_token`: its rule would read and accept the token from its place in the request. `unreadable` is the refusal
-    of a target that cannot be read, else None.
+    `unread` is the reason why its rule does not get the token from its place in the request, None if it does.
+    `unreadable` is the refusal of a target that cannot be read, else None.
     """
 
     method: bytes
@@ -102,7 +102,7 @@ class OtherRequest:
     reports: bool
     view: RequestView
     without_token: Evidence | None
-    reads_token: bool
+    unread: NoToken | None
     unreadable: Refusal | None = None
 
     def denial(self, permit: Allow, now: float) -> Reason | None:
@@ -110,13 +110,9 @@ class OtherRequest:
         if self.unreadable is not None:
             return Reason.INVALID_REQUEST
         requirement = None if self.entry is None else self.entry.requirement
-        decision = decide_again(requirement, permit, self.without_token, self.view, now, self.reports)
-        if isinstance(decision, Deny):
-            return decision.reason
-        needs_token = self.entry is not None and not self.entry.rule.public and not self.reports
-        if permit.token is not None and needs_token and not self.reads_token:
-            return Reason.MISSING_TOKEN
-        return None
+        without = self.without_token or (None if permit.token is None else self.unread)
+        decision = decide_again(requirement, permit, without, self.view, now, self.reports)
+        return decision.reason if isinstance(decision, Deny) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,7 +275,7 @@ class Policy:
                 target = parse(written)
             except MalformedRequestError as error:
                 refusal = malformed(f"Destination: {error.why}", error.status)
-                yield OtherRequest(method, written, None, False, located.view, None, True, refusal)
+                yield OtherRequest(method, written, None, False, located.view, None, None, refusal)
                 continue
             methods = self._settled(target, head.host)
             match = None if methods is None else choose(methods, method)
@@ -291,8 +287,8 @@ class Policy:
             elif _servers(rule) == _servers(own):
                 without = None
             view = RequestView(target.segments, target.query, head.host, located.view.lines, located.view.address)
-            reads_token = rule is None or sent.is_read_by(rule.token_from, head, self._cookie_use)
-            yield OtherRequest(method, written, entry, self._reports_on(match, method), view, without, reads_token)
+            unread = None if rule is None else sent.fault_in(rule.token_from, head, self._cookie_use)
+            yield OtherRequest(method, written, entry, self._reports_on(match, method), view, without, unread)
 
     def _reports_on(self, match: PolicyRule | Parting[PolicyRule] | None, method: bytes) -> bool:
         """Return whether a denied request is forwarded nevertheless."""

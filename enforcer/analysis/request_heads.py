@@ -69,8 +69,8 @@ class SentToken(NamedTuple):
     lines: list[bytes]
     target: bytes
 
-    def is_read_by(self, settings: TokenPlaces | None, head: RequestHead, cookie_use: CookieUse) -> bool:
-        """Return whether a rule with these places would read the token, and accept it from there."""
+    def fault_in(self, settings: TokenPlaces | None, head: RequestHead, cookie_use: CookieUse) -> NoToken | None:
+        """Return why a rule with these places does not get the token; None if it reads and accepts it from there."""
         token: bytes | NoToken | DPoPToken
         if settings is None:
             token = bearer.parse(self.authorization, self.authorizations)
@@ -79,8 +79,8 @@ class SentToken(NamedTuple):
             taken = places.take(self.authorization, self.authorizations, self.lines, self.target)
             token = taken.token
             if taken.place == "cookie" and places.checks_origin and not allows_cookie(cookie_use, head):
-                return False
-        return token == _TOKEN
+                return NoToken.CROSS_SITE
+        return token if isinstance(token, NoToken) else None if token == _TOKEN else NoToken.MISSING
 
 
 def with_token(settings: TokenPlaces | None, head: RequestHead) -> SentToken:

@@ -54,6 +54,7 @@ from enforcer.proxy.messages.other_targets import OtherTargets, read_other_targe
 from enforcer.proxy.messages.responses import OwnResponse, Refusal
 from enforcer.proxy.peer import PROXY_DOOR, Peer
 from enforcer.proxy.snapshot import Route, Snapshot
+from enforcer.proxy.token_reading import accepted_token, read_token
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.claims import NEVER, ActiveToken
@@ -221,18 +222,17 @@ class Authorization:
     def grant(self, permit: Allow) -> Grant:
         """Return what the request was allowed by, to authorize it again while it goes on."""
         head = self._head
-        address = self._peer.known_address(head, self.snapshot.forwarding)
         return Grant(
+            head,
+            self._peer,
             head.method,
             self.target,
-            head.host,
-            self._credentials(),
+            self.lines,
+            self._sent_token(),
             self.route,
             permit,
             self.purges,
             self._decided_at,
-            self.lines,
-            address,
         )
 
     def request_id(self) -> bytes:
@@ -260,30 +260,18 @@ class Authorization:
 
     def _token_in(self, places: Places) -> bytes | NoToken | DPoPToken:
         """Return the token that was taken out of the request; a cookie may come only from a page of this site."""
+        taken, head = self._taken, self._head
+        return (
+            _MISSING if taken is None else accepted_token(places, taken, head, head.method, self._peer, self.snapshot)
+        )
+
+    def _sent_token(self) -> bytes | None:
+        """Return the token as sent, in Authorization if it is nowhere else."""
         taken = self._taken
-        return _MISSING if taken is None else self._accepted(places, taken)
-
-    def _accepted(self, places: Places, taken: TakenToken) -> bytes | NoToken | DPoPToken:
-        if taken.place == "cookie" and places.checks_origin and isinstance(taken.token, bytes):
-            head, snapshot = self._head, self.snapshot
-            scheme, hosts = self._peer.origin(head, snapshot.forwarding)
-            if not snapshot.cookie_use.allows(head.method, head.upgrade, head.lines, scheme, hosts):
-                return NoToken.CROSS_SITE
-        return taken.token
-
-    def _token_for(self, route: Route) -> bytes | NoToken | DPoPToken:
-        """Return the token that another rule would read from this request."""
-        head, places = self._head, route.places
-        if places is None:
-            return bearer.parse(head.authorization, head.authorizations)
-        return self._accepted(places, places.take(head.authorization, head.authorizations, head.lines, head.target))
-
-    def _credentials(self) -> bytes | None:
-        """Return the token as it would be in Authorization, or that field if it is nowhere else."""
-        taken = self._taken
-        if taken is None or not isinstance(taken.token, bytes):
-            return self._head.authorization
-        return b"Bearer " + taken.token
+        if taken is not None and isinstance(taken.token, bytes):
+            return taken.token
+        authorization = self._head.authorization
+        return None if authorization is None else authorization.strip(OWS).rpartition(b" ")[2]
 
     def _secrets(self) -> Sequence[bytes]:
         """Return all values that are tokens, or may be, under this rule or another one."""
@@ -312,7 +300,7 @@ class Authorization:
             route = None if preflight is None else choose(methods, preflight)
             allows = route is not None and route.requirement is not None and route.requirement.preflight
             # A preflight has no token, so that none of the announced rule's places has to be removed.
-            if allows and route is not None and self._token_for(route) is _MISSING:
+            if allows and route is not None and self._is_without_token(route):
                 self.route = route
                 reason = _PREFLIGHT
         rule = self.route
@@ -322,6 +310,10 @@ class Authorization:
         if reason is _PREFLIGHT and rule.answers_preflights and cors is not None and isinstance(outcome, Allow):
             return Responded(cors.answer(head, preflight or b""))
         return outcome
+
+    def _is_without_token(self, route: Route) -> bool:
+        """Return whether another rule would find no token in this request."""
+        return read_token(route.places, self._head, self._head.method, self._peer, self.snapshot) is _MISSING
 
     def _view(self) -> RequestView:
         """Return the request as the rule's conditions see it."""
@@ -395,17 +387,11 @@ class Authorization:
         Each is authorized like a request with the same token, so that it does not matter which one the app serves.
         """
         granted = self.grant(permit)
-        host = self._head.host
         for method, target in self._others:
             try:
-                _, route = self.snapshot.locate(method, target, host)
                 refusal = granted._replace(method=method, target=target).reauthorize(self.snapshot)
             except MalformedRequestError as error:
                 return responses.malformed(f"Destination: {error.why}", error.status)
-            if refusal is None and permit.token is not None and route.places is not self.route.places:
-                other = self._token_for(route)
-                if route.needs_token and not route.report_only and other != self._token_for(self.route):
-                    refusal = route.refusals.bearer[Reason.MISSING_TOKEN]
             if refusal is not None:
                 return refusal
         return None

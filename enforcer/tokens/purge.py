@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from enforcer.tokens.claims import ActiveToken
-from enforcer.wire.fields import OWS
 
 
 class Purge:
@@ -17,10 +16,10 @@ class Purge:
         self._kind: Final = kind
         self._value: Final = value
 
-    def covers(self, result: ActiveToken | None, credentials: bytes | None) -> bool:
-        """Return whether it covers a token, by its verification result and the Authorization field that it came in."""
-        if result is None or credentials is None:
+    def covers(self, result: ActiveToken | None, token: bytes | None) -> bool:
+        """Return whether it covers a token, by its verification result and as it was sent."""
+        if result is None or token is None:
             return False
         if self._kind == "token":
-            return credentials.strip(OWS).rpartition(b" ")[2] == self._value.encode("utf-8", "surrogatepass")
+            return token == self._value.encode("utf-8", "surrogatepass")
         return self._value == (result.subject if self._kind == "subject" else result.client_id)

@@ -13,6 +13,7 @@ from enforcer.proxy.messages.head import RequestHead
 from enforcer.settings.forwarding import ForwardingSettings
 from enforcer.settings.limits import Limits
 from enforcer.settings.token_places import TokenPlaces
+from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.places.cross_site import CookieUse
 
 PLACES: list[dict[str, Any]] = [
@@ -56,17 +57,18 @@ def test_a_token_is_read_by_the_rules_that_have_its_place(sent: dict[str, Any], 
     for read in PLACES:
         token = with_token(settings(sent), request)
         expected = read == sent or (first == "bearer" and read == {"bearer": True})
-        assert token.is_read_by(settings(read), request, CookieUse()) is expected
-    assert with_token(settings(sent), request).is_read_by(None, request, CookieUse()) is (first == "bearer")
-    assert with_token(None, request).is_read_by(settings(sent), request, CookieUse()) is (first == "bearer")
+        assert (token.fault_in(settings(read), request, CookieUse()) is None) is expected
+    fault = None if first == "bearer" else NoToken.MISSING
+    assert with_token(settings(sent), request).fault_in(None, request, CookieUse()) is fault
+    assert with_token(None, request).fault_in(settings(sent), request, CookieUse()) is fault
 
 
 def test_a_cookie_of_another_site_is_not_read() -> None:
     """A rule may accept it nevertheless."""
     request = head((b"Sec-Fetch-Site", b"cross-site"))
     token = with_token(settings({"cookie": "t"}), request)
-    assert not token.is_read_by(settings({"cookie": "t"}), request, CookieUse())
-    assert token.is_read_by(settings({"cookie": "t", "cross_site": "allow"}), request, CookieUse())
+    assert token.fault_in(settings({"cookie": "t"}), request, CookieUse()) is NoToken.CROSS_SITE
+    assert token.fault_in(settings({"cookie": "t", "cross_site": "allow"}), request, CookieUse()) is None
 
 
 def settings(places: dict[str, Any]) -> TokenPlaces:

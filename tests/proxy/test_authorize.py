@@ -28,6 +28,7 @@ from enforcer.share_report import SharedTable, ShareReport
 from enforcer.tokens.cache import CacheEntry
 from enforcer.tokens.claims import read_claims
 from enforcer.tokens.introspection.response import INACTIVE
+from enforcer.tokens.purge import Purge
 from enforcer.tokens.verifier import LimitFailure, VerificationFailure, VerificationOutcome
 
 AUTHORIZE_RULES = [
@@ -218,6 +219,16 @@ def test_a_grant_is_checked_again_by_a_newer_snapshot() -> None:
     refusal = grant.reauthorize(NO_RULES)
     assert refusal is not None
     assert refusal.status == 401
+
+
+@pytest.mark.parametrize("value", [b"Bearer token", b"bearer  token\t", b"\tDPoP token "])
+def test_a_purge_finds_the_token_in_any_spelling_of_the_field(value: bytes) -> None:
+    """Neither the scheme nor the space around it is part of the token."""
+    _, permit = concluded(entry({"scope": "read"}))
+    assert isinstance(permit, Allow)
+    spelled = Step(head(b"GET", b"/read/a", (b"Authorization", value))).authorization.grant(permit)
+    assert [spelled.is_ended_by(Purge("token", token)) for token in ("token", "oken")] == [True, False]
+    assert "token" not in repr(spelled)
 
 
 def reauthorized(claims: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> int | None:

@@ -22,14 +22,12 @@ ALICE = read_claims({"sub": "alice", "client_id": "web"})
         ("client_id", "alice", False),
     ],
 )
-@pytest.mark.parametrize("scheme", [b"Bearer", b"bearer", b"DPoP"])
-def test_a_purge_covers_a_token_by_its_value_or_its_claims(kind: str, value: str, covered: bool, scheme: bytes) -> None:
-    """In whichever scheme and spelling the token was sent."""
-    for credentials in (scheme + b" abc", scheme + b"  abc \t", b"\t" + scheme + b" abc"):
-        assert Purge(kind, value).covers(ALICE, credentials) is covered
+def test_a_purge_covers_a_token_by_its_value_or_its_claims(kind: str, value: str, covered: bool) -> None:
+    """Of one kind: a subject may have the name of a client."""
+    assert Purge(kind, value).covers(ALICE, b"abc") is covered
 
 
 def test_a_purge_covers_no_request_without_a_token() -> None:
     """A public rule needs none, and ignores what was sent."""
-    assert not Purge("token", "abc").covers(None, b"Bearer abc")
+    assert not Purge("token", "abc").covers(None, b"abc")
     assert not Purge("subject", "alice").covers(ALICE, None)
