@@ -296,11 +296,16 @@ def _invalid(defaults: Mapping[str, Any]) -> tuple[set[Step], Mapping[tuple[Step
     try:
         _ADAPTER.validate_python(defaults)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
-        cause = errors[0].get("ctx", {}).get("error")
-        if isinstance(cause, SettingsError):
-            return {path[0] for path in cause.errors}, cause.errors
-        return {details["loc"][0] for details in errors}, {}
+        invalid: set[Step] = set()
+        faults: dict[tuple[Step, ...], str] = {}
+        for details in error.errors(include_url=False):
+            section, cause = details["loc"], details.get("ctx", {}).get("error")
+            if isinstance(cause, SettingsError):
+                # Its paths begin at the section that has raised it, such as `token_from`.
+                faults.update({(*section, *path): message for path, message in cause.errors.items()})
+            else:
+                invalid.add(section[0])
+        return invalid | {path[0] for path in faults}, faults
     return set(), {}
 
 

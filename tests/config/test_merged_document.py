@@ -225,6 +225,12 @@ def test_a_rule_file_has_defaults_for_its_own_rules(loads: Loads, tmp_path: Path
         ("{claims: {x: null}}", ["rule_defaults.claims.x: expected text"]),
         ("{host: 5, methods: [get]}", ["rule_defaults.host: expected text", "rule_defaults.methods[0]: 'get' is not"]),
         ("{upstream: none}", ['rule_defaults.upstream: no upstream is called "none"']),
+        ("{token_from: {}}", ["2:17: rule_defaults.token_from: names no place"]),
+        ("{token_from: {cookie: a b}}", ["2:38: rule_defaults.token_from.cookie: expected letters"]),
+        (
+            "{token_from: {cookie: 5}, host: 5}",
+            ["rule_defaults.token_from.cookie: exp", "rule_defaults.host: expected"],
+        ),
     ],
 )
 def test_an_error_in_the_defaults_of_a_rule_file_is_reported_once(
@@ -238,3 +244,11 @@ def test_an_error_in_the_defaults_of_a_rule_file_is_reported_once(
     reported = str(caught.value).splitlines()
     assert len(reported) == len(errors), reported
     assert all("team.yaml:2:" in line and error in line for line, error in zip(reported, errors, strict=True)), reported
+
+
+@pytest.mark.parametrize("written", ["{}", "{cookie: a b}", "{header: a b}", "{prefix: a}", "{cross_site: allow}", "5"])
+def test_an_error_in_a_section_of_the_defaults_is_reported_once(loads: Loads, written: str) -> None:
+    """At its place, and for no rule that has the defaults."""
+    with pytest.raises(ConfigError) as caught:
+        loads(f"  - {{name: r, path: /r, scopes: [a]}}\nrule_defaults: {{token_from: {written}, scopes: [b]}}\n")
+    assert {problem.path.rpartition("token_from")[0] for problem in caught.value.problems} == {"rule_defaults."}
