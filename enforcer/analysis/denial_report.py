@@ -13,7 +13,7 @@ from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.explain import Condition, Evaluation, Explanation, Possession, RefusalSummary
 from enforcer.decision_log.record import DecisionRecord, Refusal, log_line
 from enforcer.errors import IntrospectionFailure
-from enforcer.policy.decision import WOULD_DENY, SkippedVerification
+from enforcer.policy.decision import WOULD_DENY, Reason, SkippedVerification
 from enforcer.tokens.bearer import NoToken
 from enforcer.tokens.claims import ActiveToken
 from enforcer.tokens.dpop.possession import PossessionFault, Proven
@@ -69,8 +69,12 @@ def report_denial(record: DecisionRecord, time: str) -> DenialReport:
 
 
 def _detail(record: DecisionRecord, refusal: Refusal) -> str:
-    """Return what the refusal says, and of an ambiguous path where its readings lead, which clients need not know."""
-    if record.evidence is SkippedVerification.AMBIGUOUS_PATH:
+    """Return what the refusal says, and what clients need not know.
+
+    It is where the readings of an ambiguous path lead, or which other target of the request is denied, by which rule.
+    """
+    ambiguous = record.evidence is SkippedVerification.AMBIGUOUS_PATH
+    if record.detail and (ambiguous or record.label[1] == Reason.OTHER_TARGET):
         return f"{refusal.detail}: {record.detail}"
     return refusal.detail
 

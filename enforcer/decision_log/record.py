@@ -59,12 +59,12 @@ class DecisionRecord(NamedTuple):
     `redaction.unread_path` shows of it. `rule` is None if no rule matches. `evidence` is the verification result or
     the reason why there is none; None if the token was not looked at. `possession` is the result of checking what the
     token is bound to; None if it was not checked. `refusal` is the response, or in report mode the one that enforcing
-    would give; None if the request was allowed. `detail` says what failed if there is no verification result, or
-    where the readings of an ambiguous path lead. `client` is the address of the client and `host` the value of Host,
-    empty if it could not be read. `upstream` is the server to which the request may be forwarded, empty if it may
-    not. `end` is None as long as the exchange goes on. `query` and `lines` are the parts of the query and the field
-    lines that conditions of the rule read, `hierarchy` are the scopes that include others, `door` names the door that
-    the request came to.
+    would give; None if the request was allowed. `detail` says what failed if there is no verification result, where
+    the readings of an ambiguous path lead, or which other target of the request was denied, by which rule. `client` is
+    the address of the client and `host` the value of Host, empty if it could not be read. `upstream` is the server to
+    which the request may be forwarded, empty if it may not. `end` is None as long as the exchange goes on. `query` and
+    `lines` are the parts of the query and the field lines that conditions of the rule read, `hierarchy` are the scopes
+    that include others, `door` names the door that the request came to.
     """
 
     time: float
@@ -101,6 +101,15 @@ class DecisionRecord(NamedTuple):
         return _FIXED + texts + of_token
 
 
+def describe_other(method: bytes, path: bytes, rule: Rule | None, parting: str = "") -> str:
+    """Return the `detail` of a request that was denied because a field of it names this method and path, too.
+
+    `parting` says where the readings of an ambiguous path lead.
+    """
+    denied_by = parting or ("no rule" if rule is None else f'rule "{rule.name}"')
+    return f"{method.decode()} {path.decode('utf-8', 'backslashreplace')}, {denied_by}"
+
+
 _FIXED: Final = 1024
 """Bytes of a record, besides the values that differ in size; with the refusal, which may be the request's own."""
 
@@ -115,9 +124,9 @@ class LogLine:
     `scopes`, `client_id` and `subject` are None if there was no active token. `client` is the address of the client,
     also through a trusted proxy, `host` the value of Host, and `upstream` the address of the server to which an allowed
     request is forwarded. `detail` says what failed if the token could not be verified, where the readings of an
-    ambiguous path lead, or why the request could not be read. `status` is that of the response, 499 if the client left
-    before; `duration` is in seconds, and `bytes` the size of the response body that was sent. `door` is `proxy`, or the
-    contract of the decision API by which the request came.
+    ambiguous path lead, which other target was denied, or why the request could not be read. `status` is that of the
+    response, 499 if the client left before; `duration` is in seconds, and `bytes` the size of the response body that
+    was sent. `door` is `proxy`, or the contract of the decision API by which the request came.
     """
 
     time: str

@@ -7,6 +7,7 @@ from math import inf
 
 from enforcer.counters import NO_ROUTE
 from enforcer.decision_log.record import DecisionRecord
+from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Reason
 from enforcer.policy.requirement import Requirement
 from enforcer.tokens.claims import ActiveToken
@@ -43,7 +44,7 @@ def _token(record: DecisionRecord, place: str, age: float) -> Iterator[str]:
         yield f"rejected, {EXPLANATIONS[evidence.fault]}"
     elif isinstance(evidence, InactiveToken):
         yield "inactive"
-    elif record.detail:
+    elif isinstance(evidence, IntrospectionFailure) and record.detail:
         yield f"not verified, {record.detail}"
     if possession is not None:
         yield "possession proven" if isinstance(possession, Proven) else f"possession: {_text(possession)}"
@@ -56,6 +57,8 @@ def _text(fault: PossessionFault) -> str:
 def _failed_conditions(record: DecisionRecord, requirement: Requirement | None) -> Iterator[str]:
     if record.refusal is not None:
         yield f"{record.refusal.status}, {record.refusal.detail}"
+    if record.label[1] == Reason.OTHER_TARGET and record.detail:
+        yield f"of {record.detail}"
     if record.label[1] == Reason.CLAIM_MISMATCH and requirement is not None:
         names = _failed_claims(record, requirement)
         yield f"condition not met: {', '.join(names)}"

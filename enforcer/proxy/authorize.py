@@ -18,7 +18,7 @@ from time import time
 from typing import Final, NamedTuple
 
 from enforcer.decision_log.buffer import DecisionBuffer
-from enforcer.decision_log.record import DecisionRecord, ExchangeEnd
+from enforcer.decision_log.record import DecisionRecord, ExchangeEnd, describe_other
 from enforcer.decision_log.redaction import (
     UNKNOWN_CREDENTIALS,
     make_request_id,
@@ -363,7 +363,7 @@ class Authorization:
         if self._others and isinstance(decision, Allow):
             denial = self._refuse_others(decision)
             if denial is not None:
-                decision, refusal = OTHER_TARGET, denial
+                decision, refusal, detail = OTHER_TARGET, *denial
         refusals = route.refusals.bearer if self._token_with_proof is None else route.refusals.dpop
         route.metrics.decisions[decision.label].value += 1
         if isinstance(decision, Allow):
@@ -381,20 +381,28 @@ class Authorization:
         self._record(request_id, decision.label, evidence, refusal, detail)
         return Refused(refusal, request_id, evidence is SkippedVerification.AMBIGUOUS_PATH)
 
-    def _refuse_others(self, permit: Allow) -> Refusal | None:
-        """Return the refusal of a method or target that a field names, by its own rule; None if all are allowed.
+    def _refuse_others(self, permit: Allow) -> tuple[Refusal, str] | None:
+        """Return the refusal of a method or target that a field names, and which it is; None if all are allowed.
 
-        Each is authorized like a request with the same token, so that it does not matter which one the app serves.
+        The refusal is that of its own rule. Each is authorized like a request with the same token, so that it does not
+        matter which one the app serves.
         """
         granted = self.grant(permit)
         for method, target in self._others:
             try:
                 refusal = granted._replace(method=method, target=target).reauthorize(self.snapshot)
             except MalformedRequestError as error:
-                return responses.malformed(f"Destination: {error.why}", error.status)
+                return responses.malformed(f"Destination: {error.why}", error.status), ""
             if refusal is not None:
-                return refusal
+                return refusal, self._describe_other(method, target)
         return None
+
+    def _describe_other(self, method: bytes, written: bytes) -> str:
+        """Return which method and target was denied, by which rule, without a token that the target may have."""
+        target, route = self.snapshot.locate(method, written, self._head.host)
+        path = recorded_path(target.origin_form, target.segments, self._secrets())
+        rule = None if route.requirement is None else route.requirement.rule
+        return describe_other(method, path, rule, route.parting)
 
     def _lookup_for_others(self) -> LookupOptions:
         """Return the options for cached results that the rules of all targets accept."""

@@ -5,7 +5,7 @@ import pytest
 from enforcer.analysis.denial_report import DenialReport, report_denial, to_explanation
 from enforcer.analysis.explain import Condition
 from enforcer.analysis.explanation_text import write
-from enforcer.decision_log.record import DecisionRecord
+from enforcer.decision_log.record import DecisionRecord, describe_other
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Evidence, SkippedVerification
 from enforcer.policy.rules import Rule
@@ -91,6 +91,17 @@ def test_a_failed_verification_is_reported_with_what_failed() -> None:
     record = DENIED._replace(evidence=IntrospectionFailure.MALFORMED, detail="malformed: sub is not a string")
     conditions = report_denial(record, "then").conditions
     assert Condition("state", "active", "unknown: malformed: sub is not a string", False) in conditions
+
+
+def test_a_denied_other_target_is_named_with_its_rule() -> None:
+    """The conditions are those of the request's own rule, which are all met."""
+    detail = describe_other(b"PUT", b"/b/\xff", Rule(name="write", path="/b/**", authenticated=True))
+    record = DENIED._replace(label=("deny", "other_target"), detail=detail)
+    assert report_denial(record, "then").detail == 'the token lacks a scope: PUT /b/\\xff, rule "write"'
+    unruled = record._replace(detail=describe_other(b"DELETE", b"/a", None))
+    assert report_denial(unruled, "then").detail == "the token lacks a scope: DELETE /a, no rule"
+    unread = record._replace(detail="")
+    assert report_denial(unread, "then").detail == "the token lacks a scope"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_every_kind_of_evidence_is_described(evidence: Evidence | None, scheme: 
     assert describe(record, None, scheme, age).split(" | ")[3] == f"token: {token}"
 
 
+def test_a_denied_other_target_is_named() -> None:
+    """With the refusal, and not as a reason why the token was not verified."""
+    detail = 'PUT /b, rule "write"'
+    record = RECORD._replace(evidence=NoToken.MISSING, label=("deny", "other_target"), detail=detail)
+    steps = describe(record, REQUIREMENT, "", inf).split(" | ")
+    assert steps[-1] == f"of {detail}"
+    assert steps[3] == "token: none, or none that can be read"
+
+
 def test_a_fault_of_possession_is_named() -> None:
     """For a token that is bound to a key."""
     record = RECORD._replace(possession=PossessionFault.MISSING)

@@ -17,6 +17,7 @@ from harness.snapshots import snapshot
 from harness.upstreams import Headers, Incoming, PeerClosedError, Upstream, upstream
 
 from enforcer.decision_log.buffer import DecisionBuffer
+from enforcer.decision_log.redaction import HIDDEN_PATH
 from enforcer.errors import IntrospectionFailure
 from enforcer.policy.decision import Allow
 from enforcer.proxy.authorize import Authorization, Refused, Responded
@@ -123,6 +124,26 @@ def test_a_request_that_needs_no_verification_is_refused_at_once(
     assert (refused.refusal.status, refused.closes) == (status, closes)
     (record,) = step.buffer.find(refused.request_id)
     assert (record.label[1], record.refusal) == (reason, refused.refusal)
+
+
+@pytest.mark.parametrize(
+    ("destination", "detail"),
+    [
+        (b"/read/b?c", 'PUT /read/b, rule "read"'),
+        (b"/elsewhere", "PUT /elsewhere, no rule"),
+        (b"/read/a-long-token", f'PUT {HIDDEN_PATH.decode()}, rule "read"'),
+        (b"/public/..%2Fread", 'PUT /public/..%2Fread, the readings of the path lead to rule "public" and rule "read"'),
+        (b"/read/../..", ""),
+    ],
+)
+def test_the_record_names_the_other_target_that_was_denied(destination: bytes, detail: str) -> None:
+    """With its rule, and without a token; what cannot be read is in the refusal."""
+    authorization = (b"Authorization", b"Bearer a-long-token")
+    step = Step(head(b"MOVE", b"/public/a", authorization, (b"Destination", destination)))
+    refused = step.authorize()
+    assert isinstance(refused, Refused)
+    (record,) = step.buffer.find(refused.request_id)
+    assert (record.label[1], record.detail) == ("other_target", detail)
 
 
 def test_a_preflight_passes_if_its_rule_says_so() -> None:
