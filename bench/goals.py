@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
+from bench.h2load import MANY_CONNECTIONS
 from bench.results import BUILD, Results
-from bench.wrk import MANY_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,24 @@
-"""Loads a server with gRPC calls, by h2load, as Envoy and gRPC clients do: few connections, many calls at once."""
+"""Loads a server with gRPC calls or with small requests on many connections, sent by h2load.
+
+gRPC calls are sent as Envoy and gRPC clients do: on few connections, many at once. The load of many connections of
+HTTP/1.1 is sent by h2load and not by wrk, because h2load can leave out the time in which they open.
+"""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import quantiles
 
 from bench.processes import LOAD_CPU, BenchError, pinned
 from bench.servers import AUTHORIZED, CALL, TARGET, RunningServer, Workspace
 from bench.usage import cpu_seconds, memory
 from bench.wrk import CONNECTIONS, TrafficSample
+
+MANY_CONNECTIONS = 1_000
 
 _CHECK = "/envoy.service.auth.v3.Authorization/Check"
 _MESSAGE = b"\0\0\0\0\x1b" + b"x" * 27  # as long as the response of the app
@@ -73,6 +80,15 @@ def call(workspace: Workspace, server: RunningServer, seconds: int) -> TrafficSa
     return _call(workspace, server, seconds, CALL, _MESSAGE, AUTHORIZED, len(_MESSAGE))
 
 
+def many(workspace: Workspace, server: RunningServer, seconds: int, *, warm_up: int = 0) -> TrafficSample:
+    """Send requests of HTTP/1.1 with the token on MANY_CONNECTIONS, which open in the `warm_up` seconds before.
+
+    Raises BenchError if a response is not a success.
+    """
+    options = ["--h1", f"-c{MANY_CONNECTIONS}", "-H", f"authorization: {AUTHORIZED['Authorization']}"]
+    return _run(workspace, server, seconds, options, server.url, warm_up=warm_up)[0]
+
+
 def _call(
     workspace: Workspace,
     server: RunningServer,
@@ -83,26 +99,41 @@ def _call(
     response: int,
 ) -> TrafficSample:
     """Send unary calls of a gRPC method; each must be answered with at least `response` bytes of data."""
-    body, log = workspace.folder / "message", workspace.folder / "h2load.log"
+    body = workspace.folder / "message"
     body.write_bytes(message)
-    log.unlink(missing_ok=True)
-    command = ["h2load", "-t1", f"-c{_CONNECTIONS}", f"-m{_CALLS}", f"-D{seconds}", f"--log-file={log}"]
-    command += ["-d", str(body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
-    for name, value in fields.items():
-        command += ["-H", f"{name.lower()}: {value}"]
-    before = cpu_seconds(server.pids)
+    options = [f"-c{_CONNECTIONS}", f"-m{_CALLS}", "-d", str(body)]
+    for name, value in {"content-type": "application/grpc", "te": "trailers", **fields}.items():
+        options += ["-H", f"{name.lower()}: {value}"]
     url = f"http://127.0.0.1:{server.server.port}{method}"
-    ended = subprocess.run(
-        pinned(LOAD_CPU, [*command, url]), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    sample, calls, output = _run(workspace, server, seconds, options, url)
+    if data_bytes(output) < response * calls:
+        raise BenchError(f"{server.server.name} did not forward all calls: {output}")
+    return sample
+
+
+def _run(
+    workspace: Workspace, server: RunningServer, seconds: int, options: Sequence[str], url: str, *, warm_up: int = 0
+) -> tuple[TrafficSample, int, str]:
+    """Run h2load; return the sample, the number of requests in it, and the output.
+
+    The sample is of the seconds after the warm-up.
+    """
+    log = workspace.folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    command = pinned(
+        LOAD_CPU, ["h2load", "-t1", f"-D{seconds}", f"--warm-up-time={warm_up}", f"--log-file={log}", *options, url]
     )
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nothing, stdout=pipe, stderr=pipe, text=True) as process:
+        time.sleep(warm_up)
+        before = cpu_seconds(server.pids)
+        output, errors = process.communicate()
     used = cpu_seconds(server.pids) - before
     times = read(log.read_text() if log.is_file() else "")
     if len(times) < 2:
-        raise BenchError(f"{server.server.name} does not respond: {ended.stdout or ended.stderr}")
-    if data_bytes(ended.stdout) < response * len(times):
-        raise BenchError(f"{server.server.name} did not forward all calls: {ended.stdout}")
+        raise BenchError(f"{server.server.name} does not respond: {output or errors}")
     percentiles = quantiles(times, n=100)
-    return TrafficSample(
+    sample = TrafficSample(
         rate=len(times) / seconds,
         cpu=used / len(times) * 1e6,
         p50=percentiles[49],
@@ -110,15 +141,16 @@ def _call(
         timeouts=0,
         resident=memory(server.pids).resident,
     )
+    return sample, len(times), output
 
 
 def read(log: str) -> list[float]:
-    """Return the microseconds that each call took, from h2load's log; raises BenchError if a call failed."""
+    """Return the microseconds that each request took, from h2load's log; raises BenchError if one failed."""
     times: list[float] = []
     for line in log.splitlines():
         _, status, microseconds = line.split("\t")
         if status != "200":
-            raise BenchError(f"a call failed with the status {status}")
+            raise BenchError(f"a request failed with the status {status}")
         times.append(float(microseconds))
     return times
 

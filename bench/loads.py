@@ -31,6 +31,7 @@ from bench.servers import (
 T = TypeVar("T")
 
 _WARM_UP = 1  # seconds in which connections are opened, caches filled and allocators grown
+_MANY_WARM_UP = 2  # seconds in which 1,000 connections open: their first requests wait for that
 _MANY_RULES = 10_000
 _TURNS = 4  # turns of 1 s for each second of another load
 _SECOND_PORT = 18018
@@ -74,8 +75,8 @@ def _cached(now: Round) -> None:
 def _many(now: Round) -> None:
     for server in now.in_turn((NGINX, enforcer())):
         with _checked(now.workspace, server) as running:
-            wrk.load(running, _WARM_UP, connections=wrk.MANY_CONNECTIONS)
-            sample = wrk.load(running, now.seconds, connections=wrk.MANY_CONNECTIONS)
+            h2load.many(now.workspace, running, _WARM_UP)
+            sample = h2load.many(now.workspace, running, now.seconds, warm_up=_MANY_WARM_UP)
             now.results.add("many", server.name, asdict(sample))
 
 

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.goals import goals
+from bench.h2load import MANY_CONNECTIONS
 from bench.results import Results
 from bench.servers import OPTIONAL
-from bench.wrk import CONNECTIONS, MANY_CONNECTIONS
+from bench.wrk import CONNECTIONS
 
 ENOUGH_ROUNDS = 5
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"

@@ -12,7 +12,7 @@ from bench.processes import LOAD_CPU, BenchError, pinned
 from bench.servers import AUTHORIZED, RunningServer
 from bench.usage import cpu_seconds, memory
 
-CONNECTIONS, MANY_CONNECTIONS = 64, 1_000
+CONNECTIONS = 64
 UNSEEN = Path(__file__).with_name("unseen.lua")
 
 _TIMEOUT = 10  # seconds; wrk leaves responses that take longer out of its percentiles (wrk's default: 2)
@@ -45,19 +45,12 @@ class Summary:
     failures: int
 
 
-def load(
-    server: RunningServer,
-    seconds: int,
-    *,
-    script: Path | None = None,
-    refused: bool = False,
-    connections: int = CONNECTIONS,
-) -> TrafficSample:
+def load(server: RunningServer, seconds: int, *, script: Path | None = None, refused: bool = False) -> TrafficSample:
     """Send requests on open connections: with the same token, from a wrk script, or without a token (`refused`).
 
     Raises BenchError if a response does not have the expected status, or a connection fails.
     """
-    command = ["wrk", "--latency", "-t1", f"-c{connections}", f"-d{seconds}s", f"--timeout={_TIMEOUT}s"]
+    command = ["wrk", "--latency", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={_TIMEOUT}s"]
     if script is not None:
         command += ["-s", str(script)]
     elif not refused:

@@ -38,7 +38,7 @@ def test_times_are_read_from_the_log() -> None:
 
 def test_a_failed_call_is_an_error() -> None:
     """h2load itself counts it, and goes on."""
-    with pytest.raises(BenchError, match="failed with the status 503"):
+    with pytest.raises(BenchError, match="request failed with the status 503"):
         read("1\t200\t310\n2\t503\t42\n")
 
 

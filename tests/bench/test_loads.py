@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,24 +20,40 @@ from bench.servers import OPTIONAL, RunningServer, Server, Workspace
 def test_many_connections_are_1000_and_the_enforcer_has_its_default_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The warm-up has as many; the limits of the enforcer are not raised."""
-    loaded: list[tuple[str, int]] = []
+    """They are open before the measurement begins; the limits of the enforcer are not raised."""
+    commands: list[list[str]] = []
 
     @contextmanager
     def checked(workspace: Workspace, server: Server) -> Iterator[RunningServer]:
         server.command(workspace, server.port)
         yield RunningServer(server, [], 0.0)
 
-    def load(server: RunningServer, _: int, *, connections: int) -> wrk.TrafficSample:
-        loaded.append((server.server.name, connections))
-        return wrk.TrafficSample(1.0, 1.0, 1.0, 2.0, 0, 1)
+    class H2load:
+        """Ends at once, with two responses in the log."""
+
+        def __init__(self, command: list[str], **_: object) -> None:
+            commands.append(command)
+            (log,) = (argument.partition("=")[2] for argument in command if argument.startswith("--log-file="))
+            Path(log).write_text("1\t200\t310\n2\t200\t42\n")
+
+        def __enter__(self) -> H2load:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def communicate(self) -> tuple[str, str]:
+            return "", ""
 
     monkeypatch.setattr(loads, "_checked", checked)
-    monkeypatch.setattr(wrk, "load", load)
+    monkeypatch.setattr(subprocess, "Popen", H2load)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     run = loads.Round(0, 4, Workspace(tmp_path, tmp_path), Results())
     loads.LOADS["many"](run)
 
-    assert loaded == [("nginx", 1000), ("nginx", 1000), ("enforcer", 1000), ("enforcer", 1000)]
+    ports = [int(command[-1].split("/")[2].partition(":")[2]) for command in commands]
+    assert ports == [18011, 18011, 18016, 18016]
+    assert all({"--h1", "-c1000", "-D4", "--warm-up-time=2"} <= set(command) for command in commands[1::2])
     assert set(run.results.samples["many"]) == {"nginx", "enforcer"}
     (settings,) = tmp_path.glob("enforcer-*.yaml")
     assert json.loads(settings.read_text())["limits"] == {}
