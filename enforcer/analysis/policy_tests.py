@@ -20,6 +20,7 @@ from enforcer.analysis.explanation_text import write
 from enforcer.errors import IntrospectionError
 from enforcer.policy.decision import NO_ANSWER, OF_A_PROOF, WOULD_DENY, Reason
 from enforcer.proxy.messages.responses import Refusals, not_verified
+from enforcer.settings.connections.addresses import is_ip
 from enforcer.tokens.claims import SCOPE_CLAIMS, ScopeClaims, claim_value
 from enforcer.tokens.introspection.response import INACTIVE, VerificationResult, from_members
 from enforcer.units import Section, Switch
@@ -137,8 +138,9 @@ class PolicyTest(Section):
     rule: str | None = None
     """Expected rule; `_none` if no rule must match. Default: any."""
     reason: str | None = None
-    """Expected reason of the decision. Default: any, except that the request is malformed, or that the token lacks the
-    `aud` or `iss` that the rule requires: such a denial says nothing about the rule."""
+    """Expected reason of the decision. Default: any, except that the request is malformed, that the token lacks the
+    `aud` or `iss` that the rule requires, or that the test has no `address` for the rule's `addresses`: such a denial
+    says nothing about the rule."""
     status: int | None = None
     """Expected status of the refusal, or in report mode of the one that enforcing would give. Default: any."""
 
@@ -151,6 +153,8 @@ class PolicyTest(Section):
             raise ValueError(f"reason: expected one of {', '.join(REASONS)}")
         if self.proof and self.token == NO_TOKEN:
             raise ValueError("proof: only for a request with a token")
+        if self.address and not is_ip(self.address):
+            raise ValueError("address: expected an IP address, such as 192.0.2.7")
         if self.expect == "allow" and self.status is not None:
             raise ValueError("status: the status of an allowed request is the app's")
 
@@ -212,7 +216,7 @@ def _run(
     facts = case.token if isinstance(case.token, TokenFacts) else _named(case.token, tokens)
     evidence = assumed(facts, policy, now)
     judgement = evaluate(policy, request, evidence, now, refusals)
-    differences = tuple(_differences(case, facts, judgement))
+    differences = tuple(_differences(case, facts, judgement, policy))
     failure = ""
     if differences:
         lines = map(str, differences)
@@ -241,7 +245,9 @@ def assumed(facts: TokenFacts | None, policy: Policy, now: float) -> EvidenceSou
     return evidence
 
 
-def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluation) -> Iterator[Difference]:
+def _differences(
+    case: PolicyTest, facts: TokenFacts | None, judgement: Evaluation, policy: Policy
+) -> Iterator[Difference]:
     refusal = judgement.reply or judgement.enforced
     compared = (
         ("decision", case.expect, judgement.decision),
@@ -261,6 +267,13 @@ def _differences(case: PolicyTest, facts: TokenFacts | None, judgement: Evaluati
             claim = _NEEDS_CLAIM[Reason(judgement.reason)]
             if not getattr(facts, claim):
                 yield Difference("reason", "another", f"{judgement.reason}: the token has no {claim}")
+        elif judgement.reason == Reason.REQUEST_MISMATCH and _lacks_address(case, policy, judgement.rule):
+            yield Difference("reason", "another", f"{judgement.reason}: the test has no address")
+
+
+def _lacks_address(case: PolicyTest, policy: Policy, rule: str) -> bool:
+    """Return whether a test has no address of a client, although the rule of this name limits them."""
+    return not case.address and any(entry.rule.addresses for entry in policy.entries if entry.rule.name == rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal
 
 from enforcer.errors import SettingsError
 from enforcer.policy.conditions import Claim, Scalar, compile_request_conditions, parse_networks, values_of
-from enforcer.policy.templates import Names, Path, field_names, names_of, parse_text
+from enforcer.policy.templates import Names, Path, field_names, fixed_text, names_of, parse_text
 from enforcer.settings.token_places import TokenPlaces
 from enforcer.tokens.introspection.metadata import PLACEHOLDER, is_template
 from enforcer.units import Pattern, Seconds, Section, Switch
@@ -242,6 +242,13 @@ def _faults_of_conditions(rule: Conditions) -> Iterator[Fault]:
     for index, issuer in enumerate(rule.issuer):
         if is_template(issuer):
             yield ("issuer", index), PLACEHOLDER
+    for key, texts in (("audience", rule.audience), ("client_ids", rule.client_ids), ("acr", rule.acr)):
+        for index, text in enumerate(texts):
+            if fixed_text(text) is None:
+                yield (key, index), f"{key} has no placeholders; write each value, or use claims"
+    for name in rule.query:
+        if fixed_text(name) is None:
+            yield ("query", name), "the name of a parameter has no placeholders"
     for key, values_by_name in (("query", rule.query), ("headers", rule.headers)):
         for name, values in values_by_name.items():
             if values == ():

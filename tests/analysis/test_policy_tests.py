@@ -243,6 +243,30 @@ def test_a_denial_that_says_nothing_about_the_rule_fails(case: dict[str, Any], e
     assert [str(difference) for difference in outcome.differences] == expected
 
 
+def test_a_denial_without_an_address_says_nothing_about_the_rule() -> None:
+    """Nor does one without an audience; a denial with an address of another network does."""
+    rules = policy({"path": "/a", "scopes": ["s"], "addresses": ["10.0.0.0/8"]})
+    case = {"name": "t", "request": "GET /a", "token": {"scope": "s"}, "expect": "deny"}
+
+    def differences(**more: Any) -> list[str]:
+        cases = TypeAdapter(PolicyTests).validate_python({"tests": [{**case, **more}]})
+        (outcome,) = run(cases, rules, NOW, REFUSALS)
+        return [str(difference) for difference in outcome.differences]
+
+    assert differences() == ["reason: expected another, got request_mismatch: the test has no address"]
+    assert differences(address="192.0.2.7") == []
+    assert differences(token="none") == []
+    assert differences(reason="request_mismatch") == []
+
+
+@pytest.mark.parametrize("address", ["10.0.0.300", "10.0.0.0/8", "localhost", "10.0.0.1:80"])
+def test_an_address_that_is_none_is_an_error(address: str) -> None:
+    """Such a client has no address, so that the test of a denial would pass."""
+    case = {"name": "t", "request": "GET /a", "expect": "deny", "address": address}
+    with pytest.raises(ValidationError, match="address: expected an IP address"):
+        TypeAdapter(PolicyTests).validate_python({"tests": [case]})
+
+
 def test_a_token_is_read_as_the_authorization_server_of_its_rule_has_it() -> None:
     """If the claim with its scopes cannot be read, there is no decision, and the test fails."""
     rules = policy({"path": "/a/**", "scopes": ["read"]}, scope_claims=ScopeClaims(["roles"]))

@@ -131,6 +131,7 @@ answer: 401, an access token is needed
             (["GET", "/a", "--token", "x", "--scope", "y"], "--token cannot be combined"),
             (["get", "/a"], "METHOD comes before PATH, in capitals"),
             (["/a", "GET"], "METHOD comes before PATH, in capitals"),
+            (["GET", "/a", "--address", "10.0.0.300"], "--address: expected an IP address"),
         ],
     )
     def test_wrong_usage_has_exit_code_2(self, arguments: list[str], message: str) -> None:

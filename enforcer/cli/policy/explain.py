@@ -21,6 +21,7 @@ from enforcer.cli._policy import LoadedPolicy, open_policy
 from enforcer.config.resolved import servers_for
 from enforcer.errors import IntrospectionFailure
 from enforcer.proxy.messages import responses
+from enforcer.settings.connections.addresses import is_ip
 from enforcer.tokens import bearer
 from enforcer.tokens.bearer import DPoPToken, NoToken
 from enforcer.tokens.documents.strict_json import read_value
@@ -97,6 +98,8 @@ def command(
         raise click.UsageError("--proof needs a token")
     if preflight and (method != "OPTIONS" or token is not None or describes_token):
         raise click.UsageError("--preflight is for OPTIONS, and a preflight has no token")
+    if address and not is_ip(address):
+        raise click.UsageError(f"--address: expected an IP address, such as 192.0.2.7, found {address}")
     loaded = open_policy(config, with_secrets=token is not None)
     now = time.time()
     if token is not None:
