@@ -29,6 +29,7 @@ def resource_conflicts(config: Config, document: MergedDocument) -> Iterator[Pro
             path = resource.location.target.rstrip("/")
             message = f"no rule that needs a token is at or below its path; add one for {path}/** or a part of it"
             yield document.problem(("resources", index), message)
+    servers = {server.name for server in config.authorization_servers}
     reported: set[str] = set()
     for index, rule in enumerate(config.rules):
         yield from (
@@ -42,8 +43,8 @@ def resource_conflicts(config: Config, document: MergedDocument) -> Iterator[Pro
         if len(candidates) > 1:
             names = " and ".join(resource.resource for resource in candidates)
             yield document.problem(("rules", index), f"its path is that of {names}; give the rule a host")
-        if resource_of(resources, rule) is None:
-            continue
+        if resource_of(resources, rule) is None or not servers.issuperset(rule.authorization_servers):
+            continue  # an unknown server is another error
         for server in servers_for(config, rule):
             if server.issuer is None and server.name not in reported:
                 reported.add(server.name)
