@@ -19,7 +19,8 @@ from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.strength import not_required
 from enforcer.policy.ambiguity import Parting, settle
 from enforcer.policy.matcher import choose
-from enforcer.policy.templates import HOST_NAME, Affix, Segment
+from enforcer.policy.rules import written_texts
+from enforcer.policy.templates import HOST_NAME, Affix, Segment, fixed_text
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse
 
@@ -54,12 +55,15 @@ def lint(policy: Policy) -> Iterator[Finding]:
     yield from _scopes_used_once(policy)
     yield from _authenticated_with_scopes(policy)
     yield from _literal_parameters(policy)
+    yield from _literal_placeholders(policy)
 
 
 _ANY: Final = b"\0"
 """A segment that no rule has as a literal; it represents all such segments."""
-_LITERAL_PARAMETER: Final = re.compile(r"(?::|<(?:\w+:)?)([A-Za-z_]\w*)>?")
-"""A segment that is a parameter to some frameworks: `:id`, `<id>`, `<int:id>`."""
+_LITERAL_PARAMETER: Final = re.compile(r"(?::|<(?:\w+:)?|\$\{)([A-Za-z_]\w*)[>}]?")
+"""A segment that is a parameter to some frameworks: `:id`, `<id>`, `<int:id>`, `${id}`."""
+_LITERAL_PLACEHOLDER: Final = re.compile(r"\{\{\s*([?#]?[A-Za-z0-9_.~-]+)\s*\}\}|\$\{([?#]?[A-Za-z0-9_.~-]+)\}")
+"""A placeholder as other programs write it: `{{id}}`, `${id}`."""
 _COMMON_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -378,3 +382,15 @@ def _literal_parameters(policy: Policy) -> Iterator[Finding]:
             if match is not None:
                 message = f"{segment} is text here, which a request must have as it is; a parameter is {{{match[1]}}}"
                 yield Finding(Level.WARNING, "literal_parameter", entry.index, _path_key(entry), message)
+
+
+def _literal_placeholders(policy: Policy) -> Iterator[Finding]:
+    """Find placeholders as other programs write them: to a rule, all or a part of them is text."""
+    for index, rule in policy.rules:
+        for path, text in written_texts(rule):
+            for match in _LITERAL_PLACEHOLDER.finditer(text):
+                place, written = ".".join(map(str, path)), match[0]
+                literal = fixed_text(written)
+                meaning = "the character $ and a placeholder" if literal is None else f"the text {literal}"
+                message = f"{place}: {written} is {meaning} here; a placeholder is {{{match[1] or match[2]}}}"
+                yield Finding(Level.WARNING, "literal_placeholder", index, str(path[0]), message)

@@ -276,15 +276,15 @@ def fields_read(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]
     """Yield each field that the conditions read, with the path of the value that names it."""
     for name in rule.headers:
         yield ("headers", name), name
-    for path, text in _texts(rule):
+    for index, alternative in enumerate(rule.alternatives):
+        for name in alternative.headers:
+            yield ("any_of", index, "headers", name), name
+    for path, text in written_texts(rule):
         for name in field_names(text):
             yield path, name
-    for index, alternative in enumerate(rule.alternatives):
-        for path, name in fields_read(alternative):
-            yield ("any_of", index, *path), name
 
 
-def _texts(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def written_texts(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield each text that may have placeholders, with the path of the value that has it."""
     for key, scopes in (("scopes", rule.scopes), ("any_scope", rule.any_scope)):
         for index, scope in enumerate(scopes):
@@ -297,6 +297,9 @@ def _texts(rule: Conditions) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for name, texts in values.items():
             for text in (texts,) if isinstance(texts, str) else texts:
                 yield (key, name), text
+    for index, alternative in enumerate(rule.alternatives):
+        for path, text in written_texts(alternative):
+            yield ("any_of", index, *path), text
 
 
 def _faults_of_texts(rule: Conditions, names: Names) -> Iterator[Fault]:

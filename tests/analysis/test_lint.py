@@ -419,6 +419,24 @@ def test_a_parameter_as_other_programs_write_it_is_reported() -> None:
     rules: list[dict[str, Any]] = [
         {"path": "/users/:id", "scopes": ["a"]},
         {"paths": ["/a/<name>/b", "/a/<int:x>", "/a/{x}:publish", "/a/b:c", "/a/::1"], "scopes": ["a"]},
+        {"path": "/b/${id}", "scopes": ["a"]},
     ]
     ends = [(index, message.rpartition(" ")[2]) for _, index, message in findings(*rules, code=code)]
-    assert ends == [(0, "{id}"), (1, "{name}"), (1, "{x}")]
+    assert ends == [(0, "{id}"), (1, "{name}"), (1, "{x}"), (2, "{id}")]
+
+
+def test_a_placeholder_as_other_programs_write_it_is_reported() -> None:
+    """It is valid, but part of it is text, which hardly any token or request has; a single brace may be meant."""
+    code = "literal_placeholder"
+    rules: list[dict[str, Any]] = [
+        {"path": "/a/{id}", "claims": {"sub": "user:{{id}}", "tenant": "{id}"}},
+        {"path": "/b/{id}", "claims": {"sub": ["ann", "${id}"]}},
+        {"path": "/c", "any_of": [{"scopes": ["c"]}, {"scopes": ["c:{{?org}}"], "headers": {"X-Org": "{{ or }}"}}]},
+        {"path": "/d", "claims": {"sub": "{{", "org": "$5", "id": "}}a{{"}},
+    ]
+    assert [(index, message) for _, index, message in findings(*rules, code=code)] == [
+        (0, "claims.sub: {{id}} is the text {id} here; a placeholder is {id}"),
+        (1, "claims.sub: ${id} is the character $ and a placeholder here; a placeholder is {id}"),
+        (2, "any_of.1.scopes.0: {{?org}} is the text {?org} here; a placeholder is {?org}"),
+        (2, "any_of.1.headers.X-Org: {{ or }} is the text { or } here; a placeholder is {or}"),
+    ]
