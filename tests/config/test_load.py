@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import copy
 import cProfile
+import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -185,3 +188,62 @@ def test_without_an_environment_no_secret_is_read(tmp_path: Path) -> None:
     path.write_text(text.replace("{env: ENFORCER_CLIENT_SECRET}", "{file: nowhere, env: NOWHERE}"), "utf-8")
     with pytest.raises(ConfigError, match="a secret has one place"):
         load_with_document(path, None)
+
+
+RICH: dict[str, Any] = {
+    "listener": {"address": ":8091"},
+    "admin": {"credential": {"env": "SECRET"}},
+    "upstream": {"url": "http://127.0.0.1:8090", "pool": {"connections": 5}},
+    "upstreams": {"other": {"url": "unix:/run/app"}},
+    "authorization_servers": [
+        {"name": "one", "issuer": "https://a.example", "client_id": "x", "client_secret": {"env": "SECRET"}},
+        {"name": "two", "issuer": "https://b.example", "verify": "jwt", "scope_claims": ["a.b"]},
+    ],
+    "forwarding": {"identity": {"X-A": "sub"}, "trusted_proxies": ["10.0.0.0/8"]},
+    "cors": {"origins": ["https://web.example"]},
+    "resources": [{"resource": "https://api.example/a"}],
+    "decision": [{"address": ":8092", "contract": "nginx", "secret": {"env": "SECRET"}}],
+    "limits": {"unseen_tokens": {"rate": 5}},
+    "scope_sets": {"set": ["a"]},
+    "scope_implies": {"write": ["read"]},
+    "rule_defaults": {"token_from": {"bearer": True, "cookie": "t"}, "claims": {"tenant": "t"}},
+    "rules": [
+        {"name": "a", "path": "/a/**", "scopes": ["$set"], "authorization_server": ["one", "two"], "query": {"q": "1"}},
+        {"name": "b", "paths": ["/b/{id}"], "any_of": [{"claims": {"sub": "{id}"}}], "upstream": "other"},
+        {"name": "c", "path": "/c", "public": True, "host": "*.example.org", "cors_preflight": "answer"},
+    ],
+}
+"""A valid configuration with sections of most kinds."""
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, member in members:
+        yield (*path, step)
+        yield from _paths(member, (*path, step))
+
+
+def _with(path: tuple[Any, ...], value: object) -> dict[str, Any]:
+    document = copy.deepcopy(RICH)
+    parent: Any = document
+    for step in path[:-1]:
+        parent = parent[step]
+    parent[path[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize("odd", [None, {}, "x y"], ids=repr)
+def test_an_odd_value_anywhere_is_an_error_at_a_place_or_valid(tmp_path: Path, odd: object) -> None:
+    """Never another exception: a check that runs although another has failed may get what no valid document has."""
+    file = tmp_path / "config.yaml"
+    file.write_text(json.dumps(RICH))
+    load(file, ENVIRONMENT)
+    lines: list[int] = []
+    for path in _paths(RICH):
+        file.write_text(json.dumps(_with(path, odd)))
+        try:
+            load(file, ENVIRONMENT)
+        except ConfigError as error:
+            lines += [problem.line for problem in error.problems]
+    assert lines
+    assert set(lines) == {1}
