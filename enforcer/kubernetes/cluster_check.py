@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from enforcer.kubernetes import names
 from enforcer.kubernetes.selectors import selects_all
-from enforcer.kubernetes.verify.enforcers import command_line, is_enforcer_image
+from enforcer.kubernetes.verify.enforcers import DEFAULT_COMMAND, command_line, is_enforcer_image
 from enforcer.kubernetes.verify.object_set import Assumptions
 from enforcer.kubernetes.verify.report import rows
 from enforcer.kubernetes.verify.verdicts import Verdict, verify
@@ -101,21 +101,32 @@ def _enforcers(pod: Object, images: Collection[str]) -> list[Object]:
 
 
 def _runs(container: Object, images: Collection[str], command: str) -> bool:
-    return is_enforcer_image(container.get("image"), images) and command_line(container)[1:2] == [command]
+    words = command_line(container) or [*DEFAULT_COMMAND]
+    return is_enforcer_image(container.get("image"), images) and words[1:2] == [command]
 
 
 def references(pods: Sequence[Object], images: Collection[str]) -> list[Reference]:
-    """Return the ConfigMaps and Secrets that the enforcers in pods mount, each once."""
+    """Return the ConfigMaps and Secrets that the enforcers in pods need, each once: mounted, or for variables."""
     needed: dict[Reference, None] = {}
     for pod in pods:
-        mounted = {str(mount.get("name")) for each in _enforcers(pod, images) for mount in items(each, "volumeMounts")}
-        for volume in items(section(pod, "spec"), "volumes"):
-            sources = {"ConfigMap": section(volume, "configMap"), "Secret": section(volume, "secret")}
-            for kind, source in sources.items():
-                name = source.get("name") or source.get("secretName")
-                if str(volume.get("name")) in mounted and isinstance(name, str) and not source.get("optional"):
-                    needed[Reference(kind=kind, namespace=identity(pod)[1] or "", name=name)] = None
+        volumes = {str(volume.get("name")): volume for volume in items(section(pod, "spec"), "volumes")}
+        for kind, source in (pair for each in _enforcers(pod, images) for pair in _sources(each, volumes)):
+            name = source.get("name") or source.get("secretName")
+            if isinstance(name, str) and not source.get("optional"):
+                needed[Reference(kind=kind, namespace=identity(pod)[1] or "", name=name)] = None
     return list(needed)
+
+
+def _sources(container: Object, volumes: Mapping[str, Object]) -> Iterator[tuple[str, Object]]:
+    """Yield the sources of a container's files and variables, with the kind of the object that each names."""
+    mounted = [volumes.get(str(mount.get("name")), {}) for mount in items(container, "volumeMounts")]
+    for volume in mounted:
+        for source in (volume, *items(section(volume, "projected"), "sources")):
+            yield from (("ConfigMap", section(source, "configMap")), ("Secret", section(source, "secret")))
+    for source in items(container, "envFrom"):
+        yield from (("ConfigMap", section(source, "configMapRef")), ("Secret", section(source, "secretRef")))
+    for source in (section(entry, "valueFrom") for entry in items(container, "env")):
+        yield from (("ConfigMap", section(source, "configMapKeyRef")), ("Secret", section(source, "secretKeyRef")))
 
 
 def check(snapshot: Snapshot, assumptions: Assumptions) -> list[Check]:

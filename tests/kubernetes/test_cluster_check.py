@@ -163,6 +163,38 @@ def test_missing_objects_are_failures() -> None:
     assert "open! its policy forwards denied requests" in lines(*things, needed=states)[0]
 
 
+def test_objects_are_needed_in_every_way_that_a_container_names_them() -> None:
+    """Unless they are optional, or another container's."""
+    container = {
+        "image": "e:1",
+        "volumeMounts": [{"name": "a"}, {"name": "b"}],
+        "envFrom": [{"configMapRef": {"name": "c"}}, {"secretRef": {"name": "d"}}],
+        "env": [
+            {"name": "E", "valueFrom": {"configMapKeyRef": {"name": "e", "key": "k"}}},
+            {"name": "F", "valueFrom": {"secretKeyRef": {"name": "f", "key": "k"}}},
+            {"name": "G", "valueFrom": {"secretKeyRef": {"name": "optional", "key": "k", "optional": True}}},
+        ],
+    }
+    volumes = [
+        {"name": "a", "secret": {"secretName": "a"}},
+        {"name": "b", "projected": {"sources": [{"configMap": {"name": "b"}}, {"secret": {"name": "b"}}]}},
+        {"name": "other", "secret": {"secretName": "other"}},
+    ]
+    spec = {
+        "containers": [container, {"image": "app", "envFrom": [{"secretRef": {"name": "app"}}]}],
+        "volumes": volumes,
+    }
+    needed = references([{"metadata": {"namespace": "shop"}, "spec": spec}], IMAGES)
+    names = ["Secret a", "ConfigMap b", "Secret b", "ConfigMap c", "Secret d", "ConfigMap e", "Secret f"]
+    assert [f"{each.kind} {each.name}" for each in needed] == names
+
+
+def test_an_enforcer_may_run_by_the_command_of_its_image() -> None:
+    """Then the container has none."""
+    running = pod(deployment({"name": "gateway", "image": "e:1"}))
+    assert wanting([running, pod(deployment({"name": "app", "image": "app"}))], IMAGES) == [running]
+
+
 def test_different_versions_are_a_warning() -> None:
     """Of proxies and the webhook."""
     other = pod(injected(), name="web-1-b")

@@ -23,7 +23,7 @@ from enforcer.settings.connections.addresses import parse_server
 from enforcer.yamltext.objects import Object, items, section
 
 _PROGRAM: Final = "enforcer"
-_DEFAULT_COMMAND: Final = ("enforcer", "run", f"{names.POLICY_FOLDER}/{names.POLICY_KEY}")
+DEFAULT_COMMAND: Final = ("enforcer", "run", f"{names.POLICY_FOLDER}/{names.POLICY_KEY}")
 """The command of the image."""
 _ENFORCE: Final = "enforce"
 DEFAULT_LISTENER: Final = "0.0.0.0:8091"
@@ -114,7 +114,7 @@ def _arguments(container: Object, images: Collection[str]) -> list[str] | None:
     """Return the arguments of the program `enforcer`; None if the container runs another program."""
     if not is_enforcer_image(container.get("image"), images):
         return None
-    words: list[Any] = command_line(container) or [*_DEFAULT_COMMAND]
+    words: list[Any] = command_line(container) or [*DEFAULT_COMMAND]
     if not all(isinstance(word, str) for word in words) or posixpath.basename(words[0]) != _PROGRAM:
         return None
     if _is_replaced(container, words[0]):
