@@ -56,6 +56,8 @@ class ResponseHead:
         for name, value in section[1:]:
             if not VALID_NAMES[name] or name == b"te" or VALUE.fullmatch(value) is None:
                 raise FieldSectionError("a field is not valid in HTTP/2")
+            if name in HOP_BY_HOP:
+                continue  # Proxy-Authenticate, which is not for the client
             if name == b"content-length":
                 self._read_length(value)
             self.lines += (name, b": ", value, b"\r\n")

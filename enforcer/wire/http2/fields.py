@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from enforcer.wire.fields import HOP_BY_HOP, OWS
+from enforcer.wire.fields import OWS
 
 FieldList = list[tuple[bytes, bytes]]
 """Names and values in order, pseudo-header fields first."""
@@ -14,6 +14,9 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 VALUE: Final = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?")
 """RFC 9110 §5.5, without control characters, and without whitespace around it (RFC 9113 §8.2.1)."""
 
+_OF_CONNECTION: Final = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
+"""Fields that make a message malformed (RFC 9113 §8.2.2). Proxy-Authorization and -Authenticate do not, and are dropped
+later as with HTTP/1.1."""
 _MAX_NAMES: Final = 2048
 """Field names that are remembered; a peer that invents names must not keep others' out."""
 
@@ -22,7 +25,7 @@ class _Names(dict[bytes, bool]):
     """Whether a message may have a field of this name: lower case, and not of the connection (RFC 9113 §8.2.2)."""
 
     def __missing__(self, name: bytes) -> bool:
-        valid = _NAME.fullmatch(name) is not None and (name not in HOP_BY_HOP or name == b"te")
+        valid = _NAME.fullmatch(name) is not None and name not in _OF_CONNECTION
         if len(name) <= 64:
             if len(self) >= _MAX_NAMES:
                 self.clear()

@@ -101,6 +101,14 @@ def test_malformed_requests_are_not_read(section: Fields) -> None:
         read(section)
 
 
+def test_credentials_for_a_proxy_are_dropped() -> None:
+    """As with HTTP/1.1: they are not the app's. They make no request malformed (RFC 9113 §8.2.2)."""
+    head = read([*GET, (b"proxy-authorization", b"Bearer t"), (b"a", b"b")])
+    assert (head.refusal, head.authorization) == (None, None)
+    assert b"".join(head.lines).endswith(b"a: b\r\n")
+    assert b"Bearer" not in b"".join(head.lines)
+
+
 @pytest.mark.parametrize(
     ("section", "refusal"),
     [

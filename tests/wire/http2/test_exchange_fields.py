@@ -27,3 +27,9 @@ def test_a_response_head_has_its_lines_and_its_length() -> None:
     head = ResponseHead([(b":status", b"200"), (b"a", b"b"), (b"content-length", b"3")])
     assert (head.status, b"".join(head.lines), head.length) == (200, b"a: b\r\ncontent-length: 3\r\n", 3)
     assert ResponseHead([(b":status", b"404")]).length == NO_LENGTH
+
+
+def test_a_field_for_the_proxy_is_dropped_from_a_response() -> None:
+    """It does not make the response malformed: RFC 9113 §8.2.2 does not name it."""
+    head = ResponseHead([(b":status", b"407"), (b"proxy-authenticate", b"Basic"), (b"a", b"b")])
+    assert b"".join(head.lines) == b"a: b\r\n"
