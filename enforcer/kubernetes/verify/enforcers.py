@@ -332,7 +332,9 @@ def _files(spec: Object, container: Object, path: str, configs: ConfigMaps) -> t
         reason = ""
         for source in _config_maps(volumes.get(str(mount.get("name")), {})):
             name = str(source.get("name"))
-            if name in configs:
+            if mount.get("subPathExpr"):
+                reason = f"subPathExpr chooses the file of configmap/{name}"
+            elif name in configs:
                 texts = _texts(source, _data(configs[name]))
                 files |= {posixpath.join(place, file): text for file, text in _mounted(mount, texts)}
                 reason = f"configmap/{name} has no key {posixpath.basename(path)}"

@@ -120,6 +120,14 @@ def test_a_configuration_that_is_not_known_is_reported(configs: Any, reason: str
     assert (proxy.listen, proxy.unknown) == (None, (reason,))
 
 
+def test_a_file_that_an_expression_chooses_is_not_known() -> None:
+    """It may be any file of the volume."""
+    mounted = {"volumeMounts": [{**MOUNT["volumeMounts"][0], "subPathExpr": "$(PART)"}]}
+    configs = {"policy": {"data": {"config.yaml": "mode: enforce"}}}
+    (proxy,) = enforcers("/etc/enforcer/config.yaml", configs=configs, **mounted)
+    assert proxy.unknown == ("subPathExpr chooses the file of configmap/policy",)
+
+
 @pytest.mark.parametrize(
     ("entry", "is_known"),
     [("more", True), (".", True), ("more/*.yaml", True), ("/etc/enforcer/more/a.yaml", True), ("/etc/rules", False)],
