@@ -19,7 +19,7 @@ from enforcer.analysis.evaluator import Policy, PolicyRule
 from enforcer.analysis.strength import not_required
 from enforcer.policy.ambiguity import Parting, settle
 from enforcer.policy.matcher import choose
-from enforcer.policy.rules import written_texts
+from enforcer.policy.rules import Rule, written_texts
 from enforcer.policy.templates import HOST_NAME, Affix, Segment, fixed_text
 from enforcer.wire.fields import METHODS
 from enforcer.wire.target import parse
@@ -311,7 +311,7 @@ def _around(shape: Shape) -> Iterator[Shape]:
 def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     uses: defaultdict[str, list[int]] = defaultdict(list)
     for index, rule in policy.rules:
-        for scope in dict.fromkeys((*rule.scopes, *rule.any_scope)):
+        for scope in dict.fromkeys(scope for _, scope in _scopes_of(rule)):
             uses[scope].append(index)
     by_index = dict(policy.rules)
     by_variant: defaultdict[str, list[str]] = defaultdict(list)
@@ -323,7 +323,7 @@ def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
     for scope, rules in uses.items():
         if len(rules) > 1:
             continue
-        key = "scopes" if scope in by_index[rules[0]].scopes else "any_scope"
+        key = next(key for key, other in _scopes_of(by_index[rules[0]]) if other == scope)
         near = [other for variant in _variants(scope) for other in by_variant[variant] if _may_be_typo(scope, other)]
         other = max(near, key=lambda candidate: len(uses[candidate]), default=None)
         if other is not None and len(uses[other]) > 1:
@@ -332,6 +332,13 @@ def _scopes_used_once(policy: Policy) -> Iterator[Finding]:
         elif other is not None or reused:
             hint = "" if other is None else f"; {other} is nearly the same"
             yield Finding(Level.NOTE, "scope_used_once", rules[0], key, f"{scope} is in no other rule{hint}")
+
+
+def _scopes_of(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield the scopes that a rule names, each with the key of the rule that it is in."""
+    yield from (("scopes", scope) for scope in rule.scopes)
+    yield from (("any_scope", scope) for scope in rule.any_scope)
+    yield from (("any_of", scope) for each in rule.any_of for scope in (*each.scopes, *each.any_scope))
 
 
 def _variants(scope: str) -> list[str]:

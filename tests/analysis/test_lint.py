@@ -328,6 +328,17 @@ def test_a_scope_in_one_rule_that_is_nearly_one_of_others_is_a_warning(scope: st
     assert findings(*rules, {"path": "/x", "scopes": [scope]}) == [(code, 2, message)]
 
 
+def test_a_scope_of_an_alternative_is_a_scope_in_a_rule() -> None:
+    """As a use, and as a mistake."""
+    used: list[dict[str, Any]] = [
+        {"path": "/a", "any_of": [{"scopes": ["country.read"]}]},
+        {"path": "/b", "any_of": [{"any_scope": ["country.read"]}, {"claims": {"sub": "a"}}]},
+    ]
+    message = "country.raed is in no other rule; did you mean country.read, which is in 2?"
+    mistaken = {"path": "/x", "any_of": [{"claims": {"sub": "a"}}, {"scopes": ["country.raed"]}]}
+    assert findings(*used, mistaken) == [("scope_like_another", 2, message)]
+
+
 def test_two_scopes_that_are_nearly_the_same_and_in_one_rule_each_are_noted() -> None:
     """It is unclear which is right, so it is only a note."""
     assert findings({"path": "/a", "scopes": ["user.read"]}, {"path": "/b", "any_scope": ["users.read"]}) == [

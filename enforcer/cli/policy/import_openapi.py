@@ -165,9 +165,9 @@ def _compare(document: Specification, config: Path) -> int:
         click.echo(line)
     if differences:
         return 1
-    click.echo(
-        f"{len(document.operations)} operations have a rule that requires as much, and each rule has an operation"
-    )
+    number = len(document.operations)
+    have = "1 operation has" if number == 1 else f"{number} operations have"
+    click.echo(f"{have} a rule that requires as much, and each rule has an operation")
     return 0
 
 
