@@ -34,13 +34,17 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding about the rule with index `rule`, and about the value of its `key` if that is not None."""
+    """A finding about the rule with index `rule`, and about the value of its `key` if that is not None.
+
+    `below` is the path of the value within that of the key.
+    """
 
     level: Level
     code: str
     rule: int
     key: str | None
     message: str
+    below: tuple[str | int, ...] = ()
 
 
 def lint(policy: Policy) -> Iterator[Finding]:
@@ -387,7 +391,9 @@ def _literal_parameters(policy: Policy) -> Iterator[Finding]:
         for segment in entry.path.split("/"):
             match = _LITERAL_PARAMETER.fullmatch(segment)
             if match is not None:
-                message = f"{segment} is text here, which a request must have as it is; a parameter is {{{match[1]}}}"
+                text = "text here, which a request must have as it is"
+                meaning = "the character $ and a parameter here" if "$" in segment else text
+                message = f"{segment} is {meaning}; a parameter is {{{match[1]}}}"
                 yield Finding(Level.WARNING, "literal_parameter", entry.index, _path_key(entry), message)
 
 
@@ -396,8 +402,9 @@ def _literal_placeholders(policy: Policy) -> Iterator[Finding]:
     for index, rule in policy.rules:
         for path, text in written_texts(rule):
             for match in _LITERAL_PLACEHOLDER.finditer(text):
-                place, written = ".".join(map(str, path)), match[0]
-                literal = fixed_text(written)
+                literal = fixed_text(match[0])
                 meaning = "the character $ and a placeholder" if literal is None else f"the text {literal}"
-                message = f"{place}: {written} is {meaning} here; a placeholder is {{{match[1] or match[2]}}}"
-                yield Finding(Level.WARNING, "literal_placeholder", index, str(path[0]), message)
+                message = f"{match[0]} is {meaning} here; a placeholder is {{{match[1] or match[2]}}}"
+                # A set of scopes stands at one position of the file, and its scopes at several here.
+                below = path[1:-1] if path[-2] in ("scopes", "any_scope") else path[1:]
+                yield Finding(Level.WARNING, "literal_placeholder", index, str(path[0]), message, below)

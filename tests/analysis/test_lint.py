@@ -445,9 +445,14 @@ def test_a_placeholder_as_other_programs_write_it_is_reported() -> None:
         {"path": "/c", "any_of": [{"scopes": ["c"]}, {"scopes": ["c:{{?org}}"], "headers": {"X-Org": "{{ or }}"}}]},
         {"path": "/d", "claims": {"sub": "{{", "org": "$5", "id": "}}a{{"}},
     ]
-    assert [(index, message) for _, index, message in findings(*rules, code=code)] == [
-        (0, "claims.sub: {{id}} is the text {id} here; a placeholder is {id}"),
-        (1, "claims.sub: ${id} is the character $ and a placeholder here; a placeholder is {id}"),
-        (2, "any_of.1.scopes.0: {{?org}} is the text {?org} here; a placeholder is {?org}"),
-        (2, "any_of.1.headers.X-Org: {{ or }} is the text { or } here; a placeholder is {or}"),
+    reported = [
+        (".".join(map(str, (finding.rule, finding.key, *finding.below))), finding.message)
+        for finding in lint(policy(*rules))
+        if finding.code == code
+    ]
+    assert reported == [
+        ("0.claims.sub", "{{id}} is the text {id} here; a placeholder is {id}"),
+        ("1.claims.sub", "${id} is the character $ and a placeholder here; a placeholder is {id}"),
+        ("2.any_of.1.scopes", "{{?org}} is the text {?org} here; a placeholder is {?org}"),
+        ("2.any_of.1.headers.X-Org", "{{ or }} is the text { or } here; a placeholder is {or}"),
     ]

@@ -337,6 +337,9 @@ tests.yaml:3: shut
         (here / "tests.yaml").write_text("tests: [{name: none, request: GET /a, expect: deny, status: 401}]\n")
         result = enforcer("test", "tests.yaml", "--no-coverage")
         assert (result.exit_code, "decision: expected deny, got would_deny" in result.stdout) == (1, True)
+        assert result.stdout.endswith(
+            "\nrules in report mode deny nothing: expect would_deny, or test with --enforced\n"
+        )
         result = enforcer("test", "tests.yaml", "--no-coverage", "--enforced")
         assert (result.exit_code, result.stdout) == (0, "1 test: 1 passed, 0 failed\n")
 
@@ -490,6 +493,13 @@ rules:
     def test_a_log_can_come_from_standard_input(self) -> None:
         """For compressed logs."""
         assert "  - name: GET /orders/{id}\n" in enforcer("learn", "-", stdin=self.LINE).stdout
+
+    @pytest.mark.parametrize("log", ["", "started\n", CONFIG])
+    def test_a_log_without_a_decision_is_reported(self, log: str) -> None:
+        """It is another file, or the enforcer logs no decisions: an empty proposal would hide it."""
+        result = enforcer("learn", "-", stdin=log)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "no decision in the log; run the enforcer with mode: report and log: {decisions: all}" in result.stderr
 
     def test_a_missing_log_has_exit_code_2(self) -> None:
         """It counts as wrong usage."""

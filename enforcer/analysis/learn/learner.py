@@ -55,6 +55,8 @@ class Learner:
         self._not_found: PathTemplates[TemplateUse] = PathTemplates(TemplateUse)
         self._hosts: set[str] = set()
         self._decisions = 0
+        self.has_decisions = False
+        """Whether a line was a decision, also if it leads to no rule."""
         self._skipped: Counter[str] = Counter()
         self._unreadable: Counter[str] = Counter()
         self._ambiguous: Counter[str] = Counter()
@@ -62,6 +64,7 @@ class Learner:
 
     def take(self, record: LogLine | None) -> None:
         """Add one line of a log; None stands for a line that is not a decision."""
+        self.has_decisions = self.has_decisions or record is not None
         skipped = "lines that are not decisions" if record is None else _skip_reason(record)
         if record is None or skipped:
             self._skipped[skipped] += 1

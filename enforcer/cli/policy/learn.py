@@ -12,6 +12,10 @@ from enforcer.decision_log.record import parse
 
 _MAX_LINE: Final = 64 * 1024
 """Bytes of a line. Decisions are shorter. Bounds memory."""
+_NO_DECISION: Final = (
+    "no decision in the log; run the enforcer with mode: report and log: {decisions: all}, "
+    "and pass what it writes to standard error"
+)
 
 
 @click.command(name="learn")
@@ -21,7 +25,7 @@ def command(logs: tuple[BinaryIO, ...]) -> None:
 
     Only requests with an active token lead to a rule, and no rule is public. Lines that are not decisions are skipped.
 
-    Exit codes: 0 printed, 2 wrong usage or a log that cannot be read.
+    Exit codes: 0 printed, 1 no log has a decision, 2 wrong usage or a log that cannot be read.
 
     \b
     Examples:
@@ -32,4 +36,6 @@ def command(logs: tuple[BinaryIO, ...]) -> None:
     for log in logs:
         for line in iter(partial(log.readline, _MAX_LINE), b""):
             learner.take(parse(line))
+    if not learner.has_decisions:
+        raise click.ClickException(_NO_DECISION)
     click.echo(learner.propose(), nl=False)

@@ -14,6 +14,7 @@ from enforcer.analysis.policy_tests import RuleCoverage, coverage, run
 from enforcer.cli._options import config_option
 from enforcer.cli._policy import open_policy
 from enforcer.config.policy_test_file import load_policy_tests
+from enforcer.policy.decision import WOULD_DENY
 
 
 @click.command(name="test")
@@ -51,6 +52,8 @@ def command(files: tuple[Path, ...], config: Path, junit: Path | None, covering:
     click.echo(
         f"{len(outcomes)} {'test' if len(outcomes) == 1 else 'tests'}: {len(outcomes) - failed} passed, {failed} failed"
     )
+    if any(not outcome.passed and outcome.judgement.decision == WOULD_DENY for outcome in outcomes):
+        click.echo("rules in report mode deny nothing: expect would_deny, or test with --enforced")
     if covering:
         _show_coverage(list(coverage(loaded.policy, outcomes)))
     if junit is not None:

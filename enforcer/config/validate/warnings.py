@@ -250,7 +250,7 @@ def _of_rules(document: MergedDocument, policy: Policy) -> Iterator[ConfigWarnin
     for finding in lint(policy):
         path: tuple[Step, ...] = ("rules", finding.rule)
         if finding.key is not None and finding.key in document.own(finding.rule):
-            path = (*path, finding.key)
+            path = (*path, finding.key, *finding.below)
         yield ConfigWarning(finding.level, finding.code, document.problem(path, finding.message))
 
 
