@@ -241,7 +241,9 @@ class _RefusalWriter:
             Reason.INVALID_REQUEST: Refusal(
                 400, "the credentials cannot be read, or there are several", challenges=unreadable
             ),
-            Reason.CROSS_SITE_REQUEST: Refusal(403, "the token is in a cookie, and another site sent the request"),
+            Reason.CROSS_SITE_REQUEST: Refusal(
+                403, "the token is in a cookie, and another site may have sent the request"
+            ),
             **{reason: Refusal(401, detail, challenges=wrong_token) for reason, detail in _INVALID_TOKEN.items()},
             Reason.WRONG_SCHEME: Refusal(401, f"the token is {scheme.mismatch}", challenges=wrong_scheme),
             **{reason: Refusal(401, detail, challenges=wrong_proof) for reason, detail in _INVALID_PROOF.items()},
