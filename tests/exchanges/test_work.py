@@ -24,6 +24,8 @@ ALLOWED_CALLS = 54
 ALLOWED_C_CALLS = 37
 REFUSED_CALLS = 40
 REFUSED_C_CALLS = 39
+DECISION_CALLS = 77
+DECISION_C_CALLS = 82
 
 
 class Stack:
@@ -87,27 +89,23 @@ def test_a_refused_request_opens_nothing(stack: Stack) -> None:
     assert (stack.server.connections, stack.app.connections) == (0, 0)
 
 
-@pytest.fixture
-def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]]]:
-    """Return a function that counts the calls made for a request, without calls made for only some requests."""
-    with upstream(Incoming.respond) as app, introspection_server({TOKEN: {"scope": "read"}}) as server:
+def calls_of_each(tmp_path: Path, text: str, serve: Callable[[Enforcer], None]) -> dict[str, int]:
+    """Return the calls made for each of REQUESTS requests, without calls made for only some requests."""
+    counts = tmp_path / "counts.json"
+    # With a credential denials are recorded, which is part of the work.
+    with enforcer(text, {"COUNTS": str(counts), "CREDENTIAL": "operator"}, [counting.__file__]) as process:
+        serve(process)
+        assert process.stop() == 0
+    totals: dict[str, int] = json.loads(counts.read_text())
+    return {name: total // REQUESTS for name, total in totals.items() if total >= REQUESTS}
 
-        def count(token: str | None, status: int) -> dict[str, int]:
-            counts = tmp_path / "counts.json"
-            # With a credential denials are recorded, which is part of the work.
-            text = config(app.url, server.port, admin={"credential": {"env": "CREDENTIAL"}})
-            environment = {"COUNTS": str(counts), "CREDENTIAL": "operator"}
-            with (
-                enforcer(text, environment, [counting.__file__]) as process,
-                Client(process.port, token=token) as client,
-            ):
-                for _ in range(REQUESTS):
-                    assert client.request("GET", "/thing").status == status
-                assert process.stop() == 0
-            totals: dict[str, int] = json.loads(counts.read_text())
-            return {name: total // REQUESTS for name, total in totals.items() if total >= REQUESTS}
 
-        yield count
+def within(counts: dict[str, int], python: int, other: int) -> None:
+    """Hold the limits of calls within the package, and from it into other packages."""
+    own = {name: count for name, count in counts.items() if ">" not in name}
+    others = {name: count for name, count in counts.items() if ">" in name}
+    assert sum(own.values()) <= python, own
+    assert sum(others.values()) <= other, others
 
 
 @pytest.mark.parametrize(
@@ -115,11 +113,32 @@ def calls(tmp_path: Path) -> Iterator[Callable[[str | None, int], dict[str, int]
     [(TOKEN, 200, ALLOWED_CALLS, ALLOWED_C_CALLS), (None, 401, REFUSED_CALLS, REFUSED_C_CALLS)],
 )
 def test_the_work_of_a_request_does_not_grow(
-    calls: Callable[[str | None, int], dict[str, int]], token: str | None, status: int, python: int, other: int
+    tmp_path: Path, token: str | None, status: int, python: int, other: int
 ) -> None:
-    """Function calls for a GET on an open connection: within the package, and from it into other packages."""
-    counts = calls(token, status)
-    own = {name: count for name, count in counts.items() if ">" not in name}
-    others = {name: count for name, count in counts.items() if ">" in name}
-    assert sum(own.values()) <= python, own
-    assert sum(others.values()) <= other, others
+    """Function calls for a GET on an open connection."""
+
+    def serve(process: Enforcer) -> None:
+        with Client(process.port, token=token) as client:
+            for _ in range(REQUESTS):
+                assert client.request("GET", "/thing").status == status
+
+    with upstream(Incoming.respond) as app, introspection_server({TOKEN: {"scope": "read"}}) as server:
+        text = config(app.url, server.port, admin={"credential": {"env": "CREDENTIAL"}})
+        within(calls_of_each(tmp_path, text, serve), python, other)
+
+
+def test_the_work_of_a_decision_does_not_grow(tmp_path: Path) -> None:
+    """Function calls for a subrequest of nginx, whose contract describes the client's request in four fields."""
+    fields = [("X-Original-Method", "GET"), ("X-Original-URI", "/thing")]
+    fields += [("X-Forwarded-For", "192.0.2.1"), ("X-Forwarded-Proto", "http")]
+    listener = {"address": "127.0.0.1:0", "trusted_proxies": ["127.0.0.1"], "contract": "nginx"}
+
+    def serve(process: Enforcer) -> None:
+        with Client(process.decision_ports["nginx"], token=TOKEN) as client:
+            for _ in range(REQUESTS):
+                assert client.request("GET", "/decide", fields).status == 200
+
+    with introspection_server({TOKEN: {"scope": "read"}}) as server:
+        admin = {"credential": {"env": "CREDENTIAL"}}
+        text = config("http://127.0.0.1:1", server.port, upstream=None, decision=[listener], admin=admin)
+        within(calls_of_each(tmp_path, text, serve), DECISION_CALLS, DECISION_C_CALLS)

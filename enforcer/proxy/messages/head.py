@@ -267,9 +267,9 @@ class HeadBuilder:
             # RFC 9112 §3.2: HTTP/1.1 requires one. HTTP/1.0 does not know it: the upstream then gets its own.
             if version == "1.1":
                 raise MalformedRequestError("Host", "missing")
-        elif not HOST.fullmatch(self._host):
-            raise MalformedRequestError("Host", "not a host")
-        else:
+        elif self._host != self._valid_host:
+            if not HOST.fullmatch(self._host):
+                raise MalformedRequestError("Host", "not a host")
             self._valid_host = self._host
 
     def _forwarded_lines(self, hops: Sequence[bytes], special: SpecialFields) -> list[bytes]:
