@@ -30,12 +30,16 @@ _UPSTREAM, _AUTHORIZATION = 1, 2  # ports
 
 
 class Pipe(asyncio.Transport):
-    """A transport that records what is done to it; `receive` delivers bytes to the protocol on top of it."""
+    """A transport that records what is done to it; `receive` delivers bytes to the protocol on top of it.
+
+    `writes` is the number of calls that wrote something.
+    """
 
     def __init__(self, protocol: Any = None, *, can_write_eof: bool = True, address: str = "192.0.2.1") -> None:
         super().__init__({"peername": (address, 1)})
         self.protocol = protocol
         self.written = b""
+        self.writes = 0
         self._arrived = b""
         self.buffered = 0
         self.limit: int | None = None
@@ -59,9 +63,10 @@ class Pipe(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
+        self.writes += 1
 
     def writelines(self, lines: Any) -> None:
-        self.written += b"".join(lines)
+        self.write(b"".join(lines))
 
     def can_write_eof(self) -> bool:
         return self._can_write_eof

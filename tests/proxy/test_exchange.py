@@ -538,6 +538,7 @@ def test_a_request_that_an_app_did_not_process_is_sent_again(name: str) -> None:
         second = await start_http2(script)
         script.exchange.on_request_body(b"next")
         script.exchange.on_request_end([])
+        await script.playbook.settle()
         second.respond(1, b"ok")
         assert (second.bodies[1], second.ended) == (b"firstnext", {1})
         assert script.written.startswith(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n")
@@ -591,6 +592,7 @@ def test_a_client_that_leaves_resets_the_stream_of_its_app() -> None:
         script.exchange.begin()
         server = await start_http2(script)
         script.exchange.on_client_gone()
+        await script.playbook.settle()
         server.read()
         assert (server.resets, server.pipe.closed, server.pipe.aborted) == ({1: 8}, False, False)
 

@@ -139,7 +139,7 @@ class Http2Connection(Http2Session):
     def _begin(self) -> None:
         registry = self._registry
         self.deadline = registry.ticker.next + registry.snapshot.timeouts.keep_alive
-        self.flush()
+        self.write()
         if registry.draining:
             self.drain()
 
@@ -202,7 +202,7 @@ class Http2Connection(Http2Session):
         for stream in touched:
             stream.on_turn_end()
         self._in_turn = False
-        self.flush()
+        self.write()
         reader = self._reader
         if reader.held:
             if self._frame_began == NEVER:
@@ -218,7 +218,7 @@ class Http2Connection(Http2Session):
     def resume_writing(self) -> None:
         self._io.on_drained()
         self._send_held()
-        self.flush()
+        self.write()
         if not self._io.full:
             self._input.unblock()
 

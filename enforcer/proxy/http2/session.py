@@ -29,7 +29,7 @@ _USEFUL: Final = 256
 class Http2Session(AcceptedConnection):
     """The `Session` of the streams of one connection."""
 
-    __slots__ = ("_control", "_deferred", "_held", "_in_turn", "_machine", "_streams", "_unwritten")
+    __slots__ = ("_control", "_deferred", "_held", "_in_turn", "_machine", "_scheduled", "_streams", "_unwritten")
 
     def __init__(self, registry: ConnectionRegistry, tls: TlsReader | None, door: Door) -> None:
         super().__init__(registry, tls, door)
@@ -48,6 +48,7 @@ class Http2Session(AcceptedConnection):
         self._held: dict[int, Http2Stream] = {}  # they wait for room, in this order
         self._unwritten = 0  # bytes of bodies that are framed, and not written
         self._deferred = False  # a stream waits only for these to be written
+        self._scheduled = False  # a write is, for when the loop turns next
         self._in_turn = False  # what is sent is written at the end of the turn
 
     @property
@@ -80,9 +81,24 @@ class Http2Session(AcceptedConnection):
     def reset(self, stream: int, code: int) -> None:
         self._machine.reset_stream(stream, code)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed."""
+        raise NotImplementedError
+
     def flush(self) -> None:
-        if self._in_turn:
-            return
+        # The responses of other streams may be about to come, and are written at once with this one.
+        if not self._in_turn and not self._scheduled:
+            self._scheduled = True
+            self._registry.ticker.call_soon(self._on_loop_turn)
+
+    def _on_loop_turn(self) -> None:
+        self._scheduled = False
+        if self.is_open and not self.transport.is_closing():
+            self.write()
+
+    def write(self) -> None:
+        """Write what was sent, and what streams send now that it is written."""
         self._write()
         while self._deferred and not self._io.full:
             self._deferred = False

@@ -206,8 +206,8 @@ class SharedConnection:
         if self.tls is not None:
             self.scheme = b"https"
         self._input = PacedInput(self._ticker.turns, readable, self)
-        self._writer = FrameWriter(self._machine, self.transport)
-        self._writer.flush()
+        self._writer = FrameWriter(self._machine, self.transport, self._ticker.call_soon)
+        self._writer.write()
 
     def data_received(self, data: bytes) -> None:
         """Process a small read at once."""
@@ -258,7 +258,7 @@ class SharedConnection:
         writer = self._writer
         writer.in_turn = False
         if self.is_open:
-            writer.flush()
+            writer.write()
             if writer.full and writer.unread > self.http2.unread:
                 self._fail("the server causes frames, and does not read them", ENHANCE_YOUR_CALM)
         if not self._input.waiting:

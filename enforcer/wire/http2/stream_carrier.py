@@ -144,10 +144,6 @@ class StreamCarrier(Carrier):
         if self._sending is _OPEN:
             self.unsent += data
             self._session.send_body(self)
-            if self.unsent and not self._full:
-                self._full = True
-                if self._receiver is not None:
-                    self._receiver.on_full()
 
     def end_body(self, trailers: list[bytes]) -> None:
         if self._sending is _OPEN:
@@ -198,6 +194,22 @@ class StreamCarrier(Carrier):
     def answered(self) -> bool:
         """Whether the response has begun."""
         return self._head_size > 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the request ends behind `unsent`."""
+        return self._sending is _ENDING and not self._trailers
+
+    def on_end_sent(self) -> None:
+        """Note that the last frame of the body has ended the request."""
+        self._sending = _SENT
+
+    def on_wait(self) -> None:
+        """Let the client wait: there is no room for `unsent`."""
+        if not self._full:
+            self._full = True
+            if self._receiver is not None:
+                self._receiver.on_full()
 
     def on_sent(self) -> None:
         """Go on after `unsent` has become empty or the body has ended."""

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
+from h2.events import DataReceived
 from h2.settings import SettingCodes
 from harness.http2_server import OK
 from harness.shared_connections import Bed, play
@@ -97,10 +98,35 @@ def test_a_request_body_has_its_end_and_its_trailers() -> None:
         exchange = await bed.begin(has_body=True, chunked=True)
         exchange.stream.send_body(b"one")
         exchange.stream.send_body(b"two")
+        await bed.settle()
         assert bed.server.ended == set()
         exchange.stream.end_body([b"Name", b": ", b"value", b"\r\n"])
+        await bed.settle()
         server = bed.server
         assert (server.bodies[1], server.ended, server.trailers[1]) == (b"onetwo", {1}, [(b"name", b"value")])
+
+    play(script)
+
+
+def test_a_request_whose_end_is_known_takes_one_frame_for_body_and_end() -> None:
+    """An empty DATA frame behind the body is work for both ends; and one write has them all."""
+
+    async def script(bed: Bed) -> None:
+        exchange = await bed.begin(has_body=True)
+        before = bed.server.pipe.writes
+        exchange.stream.send_body(b"one")
+        exchange.stream.end_body([])
+        other = bed.exchange("other", has_body=True)
+        other.request()
+        other.stream.send_body(b"two")
+        other.stream.send_body(b"three")
+        other.stream.end_body([])
+        assert bed.server.pipe.writes == before
+        await bed.settle()
+        assert bed.server.pipe.writes == before + 1
+        server = bed.server
+        assert (server.bodies, server.ended) == ({1: b"one", 3: b"twothree"}, {1, 3})
+        assert [event.data for event in server.events if isinstance(event, DataReceived)] == [b"one", b"twothree"]
 
     play(script)
 
@@ -111,6 +137,7 @@ def test_a_request_body_goes_no_faster_than_the_server_takes_it() -> None:
     async def script(bed: Bed) -> None:
         exchange = await bed.begin(has_body=True)
         exchange.stream.send_body(bytes(100_000))
+        await bed.settle()
         assert len(bed.server.bodies[1]) == 65_535
         assert exchange.events == ["full"]
         assert exchange.stream.memory == 100_000 - 65_535
@@ -118,6 +145,7 @@ def test_a_request_body_goes_no_faster_than_the_server_takes_it() -> None:
         bed.server.do(lambda it: it.increment_flow_control_window(50_000))
         assert len(bed.server.bodies[1]) == 65_535
         bed.server.do(lambda it: it.increment_flow_control_window(50_000, 1))
+        await bed.settle()
         server = bed.server
         assert (len(server.bodies[1]), server.ended) == (100_000, {1})
         assert exchange.events == ["full", "drained"]
@@ -132,6 +160,7 @@ def test_uploads_share_the_window_of_the_connection() -> None:
         first, second = await bed.begin("one", has_body=True), await bed.begin("other", has_body=True)
         first.stream.send_body(bytes(200_000))
         second.stream.send_body(bytes(200_000))
+        await bed.settle()
         bed.server.do(lambda it: it.increment_flow_control_window(200_000, 1))
         bed.server.do(lambda it: it.increment_flow_control_window(200_000, 3))
         before = [len(bed.server.bodies[number]) for number in (1, 3)]
@@ -149,8 +178,10 @@ def test_a_server_that_does_not_read_stops_bodies() -> None:
         exchange = await bed.begin(has_body=True)
         bed.servers[0].pipe.protocol.pause_writing()
         exchange.stream.send_body(b"late")
+        await bed.settle()
         assert bed.server.bodies[1] == b""
         bed.servers[0].pipe.protocol.resume_writing()
+        await bed.settle()
         assert (bed.server.bodies[1], exchange.events) == (b"late", ["full", "drained"])
 
     play(script)
@@ -171,6 +202,7 @@ def test_a_response_goes_no_faster_than_its_client_takes_it() -> None:
         await bed.settle()
         assert other.events[-1] == ("complete", b"")
         slow.stream.resume()
+        await bed.settle()
         assert bed.server.machine.local_flow_control_window(1) == 65_536
 
     play(script)
@@ -458,6 +490,7 @@ def test_an_exchange_whose_response_is_late_fails_alone() -> None:
         bed.sweep(2.0)
         other = await bed.begin("other")
         bed.sweep(59.0)
+        await bed.settle()
         assert late.events == [("failure", UpstreamFailure.TIMEOUT, False, True)]
         assert (other.events, bed.server.resets) == ([], {1: ErrorCodes.CANCEL})
         again = await bed.begin()
