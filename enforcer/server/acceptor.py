@@ -4,7 +4,7 @@ libuv accepts one. If a thousand connections are busy, the requests between two 
 next thousand connections would wait for minutes.
 
 1. Accepting takes at most a sixth of the time of everything else. The rest of a connection that carries no request
-   costs as much again, so that a flood of connections takes less than a third of the time from the others.
+   costs about as much again, so that a flood of connections takes less than a third of the time from the others.
 2. At least one connection is accepted between two polls, so that each waits for a limited time.
 """
 
