@@ -105,8 +105,12 @@ def apply(settings: Settings, values: Mapping[str, Any], known: Mapping[str, Par
                 hint = "it is a label, not an annotation"
             problems.append(f"{prefix}{name[:_MAX_SHOWN]} is unknown; {hint}")
             continue
+        if not isinstance(value, str):
+            shown = json.dumps(value, ensure_ascii=False)[:_MAX_SHOWN]
+            problems.append(f"{prefix}{name}: expected a text, in quotes, found {shown}")
+            continue
         try:
-            settings = replace(settings, **known[name](settings, value if isinstance(value, str) else ""))
+            settings = replace(settings, **known[name](settings, value))
         except ValueError as error:
             problems.append(f"{prefix}{name}: {error}, found {json.dumps(value, ensure_ascii=False)[:_MAX_SHOWN]}")
     if problems:

@@ -90,6 +90,14 @@ def test_an_invalid_value_is_an_error(name: str, value: str) -> None:
     assert problem.startswith(f"enforcer.dev/{name}: ")
 
 
+@pytest.mark.parametrize("value", [5, True, None, {"mode": "report"}, ["a"]])
+def test_a_value_that_is_no_text_is_an_error(value: Any) -> None:
+    """An annotation is a text: YAML needs quotes for a number, for example."""
+    for name in ANNOTATIONS:
+        with pytest.raises(SettingsError, match=f"^enforcer.dev/{name}: expected a text, in quotes, found "):
+            with_annotations(BASE, {f"enforcer.dev/{name}": value})
+
+
 def test_all_errors_are_reported_together() -> None:
     """With suggestions for misspelt names."""
     with pytest.raises(SettingsError) as refused:

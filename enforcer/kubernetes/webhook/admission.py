@@ -164,9 +164,11 @@ class Admission:
         """
         if not self.allowed >= ALLOWED or not settings.allow_report_mode:
             return False
-        containers = all_containers(section(pod, "spec"))
-        images = {each.get("image") for each in containers if each.get("name") == names.CONTAINER}
-        if {repository(str(image)) for image in images} != {repository(settings.image)}:
+        ours = [each for each in all_containers(section(pod, "spec")) if each.get("name") == names.CONTAINER]
+        if {repository(str(each.get("image"))) for each in ours} != {repository(settings.image)}:
+            return False
+        # Variables of a ConfigMap or Secret may replace the program, and their names are not in the review.
+        if any(each.get("envFrom") for each in ours):
             return False
         finding = verify_pod(pod, namespace, settings.image, self.context.version)
         return bool(finding.protected) and not finding.faults

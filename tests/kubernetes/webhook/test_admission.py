@@ -208,6 +208,18 @@ def test_a_container_with_the_sidecars_name_is_denied() -> None:
     assert (decision.result, decision.reason) == (Result.DENIED, Reason.NAME_TAKEN)
 
 
+def test_a_sidecar_of_a_chart_has_no_variables_of_other_objects() -> None:
+    """One of them may be LD_PRELOAD, which would put another program in the enforcer's place."""
+    made = ADMISSION.decide(pod(ENABLED, {"enforcer.dev/mode": "loopback"}), PLAIN).pod
+    assert made is not None
+    del made["metadata"]["annotations"][names.STATUS]
+    assert ADMISSION.decide(made, PLAIN).reason is Reason.PRESENT
+    (sidecar,) = (each for each in made["spec"]["initContainers"] if each["name"] == names.CONTAINER)
+    sidecar["envFrom"] = [{"secretRef": {"name": "app"}}]
+    decision = ADMISSION.decide(made, PLAIN)
+    assert (decision.result, decision.reason) == (Result.DENIED, Reason.NAME_TAKEN)
+
+
 def test_mode_port_warns_about_bypasses() -> None:
     """Services that use the port's number, and clients that use the pod's address."""
     warnings = ADMISSION.decide(pod(ENABLED), PLAIN).warnings
