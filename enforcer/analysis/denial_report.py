@@ -75,7 +75,7 @@ def _detail(record: DecisionRecord, refusal: Refusal) -> str:
     """
     ambiguous = record.evidence is SkippedVerification.AMBIGUOUS_PATH
     if record.detail and (ambiguous or record.label[1] == Reason.OTHER_TARGET):
-        return f"{refusal.detail}: {record.detail}"
+        return f"{refusal.detail}{': ' if ambiguous else '; for '}{record.detail}"
     return refusal.detail
 
 

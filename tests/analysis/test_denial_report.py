@@ -97,9 +97,9 @@ def test_a_denied_other_target_is_named_with_its_rule() -> None:
     """The conditions are those of the request's own rule, which are all met."""
     detail = describe_other(b"PUT", b"/b/\xff", Rule(name="write", path="/b/**", authenticated=True))
     record = DENIED._replace(label=("deny", "other_target"), detail=detail)
-    assert report_denial(record, "then").detail == 'the token lacks a scope: PUT /b/\\xff, rule "write"'
+    assert report_denial(record, "then").detail == 'the token lacks a scope; for PUT /b/\\xff, rule "write"'
     unruled = record._replace(detail=describe_other(b"DELETE", b"/a", None))
-    assert report_denial(unruled, "then").detail == "the token lacks a scope: DELETE /a, no rule"
+    assert report_denial(unruled, "then").detail == "the token lacks a scope; for DELETE /a, no rule"
     unread = record._replace(detail="")
     assert report_denial(unread, "then").detail == "the token lacks a scope"
 

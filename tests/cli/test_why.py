@@ -78,7 +78,10 @@ def test_if_the_enforcer_cannot_be_asked_the_reason_is_reported(running: Enforce
     assert (wrong.exit_code, "401 Unauthorized: is this the credential of this enforcer?" in wrong.stderr) == (2, True)
     for changed, message in (
         ({"admin": {"address": "127.0.0.1:1"}}, "admin.credential is not set"),
-        ({"admin": {"address": ":1", "credential": {"env": "ADMIN_CREDENTIAL"}}}, "http://127.0.0.1:1/decisions/a: "),
+        (
+            {"admin": {"address": ":1", "credential": {"env": "ADMIN_CREDENTIAL"}}},
+            "http://127.0.0.1:1/decisions/a: Connection refused: is the enforcer running",
+        ),
         ({"admin": {"address": "[::1]:1", "credential": {"env": "ADMIN_CREDENTIAL"}}}, "http://[::1]:1/decisions/a: "),
     ):
         path = tmp_path / "config.yaml"

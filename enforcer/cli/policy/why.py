@@ -79,6 +79,9 @@ def _fetch(url: str, credential: str) -> Any:
         if error.code == 404:
             return None
         _end(f"{url}: {error.code} {error.reason}{': is this the credential of this enforcer?' * (error.code == 401)}")
+    except urllib.error.URLError as error:
+        reason = error.reason.strerror if isinstance(error.reason, OSError) else None
+        _end(f"{url}: {reason or error.reason}: is the enforcer running, with this admin.address?")
     except (OSError, ValueError) as error:
         _end(f"{url}: {error}")
 
