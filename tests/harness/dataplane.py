@@ -27,7 +27,7 @@ from enforcer.settings.decision import DecisionListener
 from enforcer.telemetry import Telemetry
 from enforcer.wire.ticker import Ticker
 from harness.attack_policy import CLAIMS, RULES
-from harness.configs import config
+from harness.configs import authorization_server, config
 from harness.servers import response
 
 PEER = "192.0.2.1"
@@ -138,7 +138,8 @@ class DataPlane:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "config.yaml"
             limits = {"unseen_tokens": {"rate": 10**6, "burst": 10**6}}
-            sections = {"rules": RULES, "limits": limits, **changes}
+            server = authorization_server(AUTHORIZATION_PORT, timeout="1m")  # only a busy machine is slow
+            sections = {"authorization_servers": [server], "rules": RULES, "limits": limits, **changes}
             path.write_text(config(f"http://127.0.0.1:{OWN_PORT}", AUTHORIZATION_PORT, **sections))
             self.config = settings = load(path, {"ENFORCER_CLIENT_SECRET": "secret"}).config
         self.events = 0
