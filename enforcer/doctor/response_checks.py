@@ -113,8 +113,11 @@ def keys(outcome: KeySet | IntrospectionError, response: ServerResponse, algorit
     if isinstance(outcome, IntrospectionError):
         if response.status != 200:
             return [_not_an_endpoint("keys", response, "jwks_uri")]
-        details = f"not a key set (RFC 7517): {outcome.detail}"
-        return [encoded("keys", response) or wrong("keys", details, "correct jwks_uri")]
+        details, advice = f"not a key set (RFC 7517): {outcome.detail}", "correct jwks_uri"
+        if isinstance(_member(response.body, "keys"), list):
+            details = f"a key set that cannot be used: {outcome.detail}"
+            advice = "correct the keys at the authorization server, or jwks_uri if they are for another purpose"
+        return [encoded("keys", response) or wrong("keys", details, advice)]
     published = outcome.keys
     supported = sorted({algorithm for key in published for algorithm in key.algorithms})
     details = f"{len(published)} {'key' if len(published) == 1 else 'keys'}, for {', '.join(supported)}"

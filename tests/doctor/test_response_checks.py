@@ -228,6 +228,26 @@ def test_keys_must_fit_the_configured_algorithms(response: ServerResponse, verdi
     assert details in finding.found
 
 
+@pytest.mark.parametrize(
+    ("document", "details", "advice"),
+    [
+        ({"keys": [{**ES256["keys"][0], "use": "enc"}]}, "a key set that cannot be used", "correct the keys"),
+        ({"keys": [{**ES256["keys"][0], "d": "a"}]}, "a key set that cannot be used", "correct the keys"),
+        ({"keys": {}}, "not a key set", "correct jwks_uri"),
+        ({"issuer": ISSUER}, "not a key set", "correct jwks_uri"),
+    ],
+)
+def test_the_advice_is_about_the_keys_if_the_document_has_keys(
+    document: dict[str, Any], details: str, advice: str
+) -> None:
+    """Then the URL is mostly right."""
+    response = reply(body=document)
+    outcome = read_body(response_body(received(response)), jwks.parse)
+    (finding,) = response_checks.keys(outcome, response, ["ES256"])
+    assert details in finding.found
+    assert (finding.advice or "").startswith(advice)
+
+
 @pytest.mark.parametrize(("count", "verdict"), [(2, Verdict.WARNING), (6, Verdict.WRONG)])
 @pytest.mark.parametrize(("kid", "name"), [("a", "with kid 'a'"), (None, "without kid")])
 def test_different_keys_of_one_name_are_ambiguous(count: int, verdict: Verdict, kid: str | None, name: str) -> None:
