@@ -13,6 +13,7 @@ from enforcer.analysis.openapi.request_paths import RequestPath, filler_for, req
 from enforcer.analysis.openapi.security import Needs
 from enforcer.analysis.request_heads import UnreadableRequestError
 from enforcer.analysis.strength import not_required
+from enforcer.policy.hierarchy import ScopeHierarchy
 
 
 class Match(NamedTuple):
@@ -62,11 +63,13 @@ class Samples:
 
 def missing(entry: PolicyRule, needs: Needs | None) -> str:
     """Name the requirements of an operation that a rule does not have; empty if it has all."""
-    return "what the operation requires, which is unknown" if needs is None else not_required(entry, _entry(needs))
+    if needs is None:
+        return "what the operation requires, which is unknown"
+    return not_required(entry, _entry(needs, entry.requirement.scope_hierarchy))
 
 
 @lru_cache(maxsize=1024)
-def _entry(needs: Needs) -> PolicyRule:
+def _entry(needs: Needs, hierarchy: ScopeHierarchy) -> PolicyRule:
     operation = Operation("operation", "", "GET", "/", "", needs, ())
-    (entry,) = Policy([(rule_of("operation", [operation]), "")]).entries
+    (entry,) = Policy([(rule_of("operation", [operation]), "")], hierarchy=hierarchy).entries
     return entry

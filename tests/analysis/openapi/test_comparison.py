@@ -10,6 +10,7 @@ from harness.policies import policy
 from enforcer.analysis.evaluator import Policy
 from enforcer.analysis.openapi.comparison import Comparison, compare
 from enforcer.analysis.openapi.reader import read
+from enforcer.policy.hierarchy import ScopeHierarchy
 
 
 def compared(paths: dict[str, Any], rules: Policy) -> Comparison:
@@ -110,3 +111,12 @@ def test_an_operation_that_was_left_out_needs_a_rule_that_requires_as_much() -> 
     assert weaker(differences) == [
         ("/{x}", "GET /a, which was left out", "what the operation requires, which is unknown")
     ]
+
+
+@pytest.mark.parametrize(("scope", "lacks"), [("repo", ""), ("public_repo", ""), ("status", "scope public_repo")])
+def test_a_scope_that_includes_the_needed_one_is_as_much(scope: str, lacks: str) -> None:
+    """A rule with the needed scope accepts tokens with the wider one, too (`scope_implies`)."""
+    hierarchy = ScopeHierarchy({"repo": ["public_repo"], "public_repo": ["status"]})
+    paths = {"/a": {"get": {"security": [{"oauth": ["public_repo"]}]}}}
+    rules = policy({"path": "/a", "methods": ["GET"], "scopes": [scope]}, hierarchy=hierarchy)
+    assert [each.lacks for each in compared(paths, rules).weaker] == ([lacks] if lacks else [])
