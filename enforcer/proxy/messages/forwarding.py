@@ -56,13 +56,13 @@ class Forwarding:
         self._senders: dict[tuple[str, bytes], tuple[str, str]] = {}
         self._style = settings.chain
         self._via = settings.via
-        self._identity = tuple([(name.encode(), *name_and_path(claim)) for name, claim in settings.identity.items()])
+        self._identity = tuple([(name.encode(), name_and_path(claim)) for name, claim in settings.identity.items()])
         self._trusted = Networks(settings.trusted_proxies)
 
     def identity_fields(self, token: ActiveToken) -> bytes:
         """Return the identity field lines for a token; an absent claim makes no field."""
         lines = []
-        for name, claim, path in self._identity:
+        for name, (claim, path) in self._identity:
             value = identity_value(token, claim, path)
             if value is not None:
                 lines.append(b"%b: %b\r\n" % (name, value))
