@@ -123,9 +123,9 @@ class FrameWriter:
 
     def _on_loop_turn(self) -> None:
         self._scheduled = False
+        untried, self._untried = self._untried, []  # also at the end: they refer to the connection of this object
         if self._transport.is_closing():
             return
-        untried, self._untried = self._untried, []
         for upload in untried:
             if not upload.unsent or upload in self._waiting:
                 continue
