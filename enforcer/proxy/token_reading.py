@@ -1,4 +1,4 @@
-"""Reads the token of a request from the places of a rule: whichever of its rules, before or after a reload. Pure."""
+"""Reads the token of a request as a rule does: its own, that of another target, or that of a newer snapshot. Pure."""
 
 from __future__ import annotations
 

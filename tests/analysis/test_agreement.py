@@ -332,7 +332,7 @@ APPS = {"one": 11, "other": 12}
 UPSTREAMS = {name: {"url": f"http://127.0.0.1:{port}"} for name, port in APPS.items()}
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     RULES,
     st.sampled_from(["enforce", "report"]),
