@@ -70,7 +70,7 @@ def testbed() -> Iterator[Testbed]:
 def test_attack_fails(testbed: Testbed, case: dict[str, Any], variant: str) -> None:
     """An attack gets the expected response, and reaches nothing behind the enforcer that it must not reach."""
     attack = Attack(case, variant)
-    forwarded, introspected = len(testbed.upstream.heads), len(testbed.authorization.requests)
+    forwarded, introspected = len(testbed.upstream.heads), len(testbed.authorization.lookups)
     request = attack.fill(case["request"])
     with connect(testbed.enforcer.port) as connection:
         _send(connection, request)
@@ -134,7 +134,7 @@ def _index(testbed: Testbed, head: bytes) -> int:
 
 
 def _check_introspections(attack: Attack, testbed: Testbed, before: int) -> None:
-    calls = [call for call in testbed.authorization.requests[before:] if _token_in(call[1]) not in _earlier]
+    calls = [call for call in testbed.authorization.lookups[before:] if _token_in(call[1]) not in _earlier]
     if (expected := attack.case.get("introspections")) is not None:
         assert len(calls) == expected
     for _, body in calls:

@@ -46,14 +46,14 @@ def test_without_an_upstream_only_decisions_are_served(server: Server) -> None:
     with enforcer(text(server, *listeners)) as process:
         assert process.port == 0
         ports = process.decision_ports
-        before = len(server.requests)
+        before = len(server.lookups)
         with Client(ports["nginx"]) as client:
             answers = [ask(client), ask(client, "/public/x"), ask(client, "/public/../thing")]
         with Client(ports["request"]) as client:
             answers.append(client.request("GET", "/thing"))
         assert [answer.status for answer in answers] == [200, 200, 400, 200]
         assert answers[0].values("X-Auth-Subject") == [b"alice"]
-        assert len(server.requests) == before + 1
+        assert len(server.lookups) == before + 1
         name = "enforcer_decision_api_requests_total"
         assert metric(process, f'{name}{{door="nginx",result="allow"}}') == 2
         assert metric(process, f'{name}{{door="request",result="allow"}}') == 1

@@ -86,7 +86,7 @@ def test_a_client_that_leaves_during_the_introspection_never_reaches_the_app(app
         with Client(process.port) as client:
             assert client.request("GET", "/stayed").status == 200
     assert [request.target for request in app.requests] == [b"/stayed"]
-    assert len(server.requests) == 1
+    assert len(server.lookups) == 1
 
 
 @pytest.fixture

@@ -283,7 +283,7 @@ def test_each_proof_is_valid_once_for_its_request_and_the_token_is_introspected_
 ) -> None:
     """RFC 9449 §4.3, §11.1: the introspection response is cached, the decision is not; both fields are forwarded."""
     app.requests.clear()
-    before = len(server.requests)
+    before = len(server.lookups)
     with DpopClient(proxy) as holder:
         proofs = [holder.proof(), holder.proof("POST", "/other/%7Ething?x=1"), holder.proof("HEAD")]
         assert holder.send(proofs[0]).status == 200
@@ -293,7 +293,7 @@ def test_each_proof_is_valid_once_for_its_request_and_the_token_is_introspected_
             response = holder.send(used)
             assert (response.status, response.values("WWW-Authenticate")) == (401, WRONG_PROOF)
             assert "used before" in detail(response)
-    assert len(server.requests) - before <= 1
+    assert len(server.lookups) - before <= 1
     assert [field_values(head, "dpop") for head in app.requests] == [[value.encode()] for value in proofs]
     assert [field_values(head, "authorization") for head in app.requests] == [[b"DPoP keyed"]] * 3
     assert [field_values(head, "x-auth-subject") for head in app.requests] == [[b"alice"]] * 3
@@ -384,10 +384,10 @@ def test_other_errors_are_reported_in_the_scheme_of_the_request(
 def test_on_a_public_rule_nothing_is_checked(proxy: Enforcer, app: Upstream, server: Server) -> None:
     """Token and proofs are forwarded unchecked."""
     app.requests.clear()
-    before = len(server.requests)
+    before = len(server.lookups)
     with DpopClient(proxy) as holder:
         assert holder.send("nonsense", "twice", path="/public/thing").status == 200
-    assert len(server.requests) == before
+    assert len(server.lookups) == before
     assert field_values(app.requests[0], "dpop") == [b"nonsense", b"twice"]
 
 

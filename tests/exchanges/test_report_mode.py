@@ -166,7 +166,7 @@ def test_requests_beyond_the_limit_of_unseen_tokens_are_forwarded_without_intros
                 assert (response.status, response.values("X-Enforcer-Would-Deny")) == (200, [])
             counts = stack.decisions()
             assert counts["reports", "would_deny", "too_many_unseen_tokens"] > 10
-        assert len(server.requests) < 10
+        assert len(server.lookups) < 10
 
 
 def test_requests_are_forwarded_while_the_authorization_server_is_down() -> None:

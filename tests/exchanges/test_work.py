@@ -52,7 +52,7 @@ def stack() -> Iterator[Stack]:
 def test_many_requests_are_one_introspection_and_one_connection_to_the_app(stack: Stack) -> None:
     """A cached token is not introspected again, and a free connection is reused."""
     stack.send("token-0", 100)
-    assert (len(stack.server.requests), stack.server.connections) == (1, 1)
+    assert (len(stack.server.lookups), stack.server.connections) == (1, 1)
     assert (len(stack.app.requests), stack.app.connections) == (100, 1)
 
 
@@ -60,7 +60,7 @@ def test_every_unseen_token_is_one_introspection_on_the_same_connection(stack: S
     """The connection to the authorization server is reused too."""
     for number in range(20):
         stack.send(f"token-{number}", 2)
-    assert (len(stack.server.requests), stack.server.connections) == (20, 1)
+    assert (len(stack.server.lookups), stack.server.connections) == (20, 1)
     assert (len(stack.app.requests), stack.app.connections) == (40, 1)
 
 
@@ -77,7 +77,7 @@ def test_concurrent_requests_with_an_unseen_token_are_one_introspection(stack: S
     assert [client.read_response().status for client in clients] == [200] * 20
     for client in clients:
         client.close()
-    assert len(stack.server.requests) == 1
+    assert len(stack.server.lookups) == 1
     assert stack.app.connections <= 20
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -15,6 +16,10 @@ from harness.ports import hold
 from harness.waiting import TIMEOUT
 
 Respond = Callable[[bytes, bytes], bytes | None]
+
+
+_PROBE = re.compile(rb"token=[A-Za-z0-9_-]{43}&.*")
+"""The body of the request with which the enforcer tries an authorization server, with a token that it makes up."""
 
 
 class Server:
@@ -39,6 +44,11 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         self._held: socket.socket | None = None
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def lookups(self) -> list[tuple[bytes, bytes]]:
+        """The requests without probes, one of which follows the first response after ten seconds."""
+        return [(head, body) for head, body in self.requests if _PROBE.fullmatch(body) is None]
 
     @property
     def open(self) -> int:
